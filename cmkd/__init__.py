@@ -1,0 +1,1 @@
+"""Cross-modal knowledge distillation in PyTorch Lightning."""

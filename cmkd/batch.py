@@ -1,0 +1,37 @@
+"""The batch: the one thing the data and the networks have to agree on.
+
+A batch is a plain ``dict``:
+
+=============  =========================================================================
+key            value
+=============  =========================================================================
+``<modality>`` one tensor a modality under its name, for example ``video`` (B, C, T, H, W),
+               ``audio`` (B, 1, L) waveform, ``face`` (B, D) features or (B, L, D) a sequence
+``label``      (B,) int64
+``index``      (B,) int64, the sample's number in its dataset (windows of one clip share it)
+``present``    {modality: (B,) bool}; an absent modality is zeros here with ``present`` False
+``length``     {modality: (B,) int64}; valid steps of a padded sequence, only for sequences
+=============  =========================================================================
+
+Absent rows are masked, never indexed away: a loss over ``x[mask]`` is NaN for an empty
+selection and hangs DDP when one rank has no such row.
+"""
+
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+Batch: TypeAlias = dict[str, Any]
+
+RESERVED_KEYS = frozenset({"label", "index", "present", "length"})
+
+
+def batch_modalities(batch: Batch) -> list[str]:
+    """Return the names of the modalities a batch holds, in its own order."""
+    return [key for key in batch if key not in RESERVED_KEYS]
+
+
+def batch_length(batch: Batch, modality: str) -> Tensor | None:
+    """Return the (B,) number of valid steps of a padded sequence, None for anything else."""
+    lengths: dict[str, Tensor] = batch.get("length", {})
+    return lengths.get(modality)

@@ -1,0 +1,62 @@
+"""Gathering over ranks, with the gradient of the one-process computation.
+
+Nothing here knows Lightning: outside an initialised process group every function is the identity.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Return the number of ranks, 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return this process's rank, 0 without a process group."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+class _AllGather(torch.autograd.Function):
+    """all_gather whose backward sums the gradients that every rank has for one's own rows.
+
+    DDP averages over ranks afterwards, so a loss over local rows and gathered candidates gets
+    exactly the gradient of the mean over all rows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = x.shape[0]
+        gathered = [torch.empty_like(x) for _ in range(world_size())]
+        dist.all_gather(gathered, x.contiguous())
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        grad = grads[0].contiguous().clone()
+        dist.all_reduce(grad)
+        start = rank() * ctx.rows
+        return grad[start : start + ctx.rows]
+
+
+def gather_rows(x: Tensor) -> Tensor:
+    """Concatenate x (B, ...) of all ranks in rank order -> (B * ranks, ...), with gradient.
+
+    Every rank must hold the same number of rows.
+    """
+    if world_size() == 1:
+        return x
+    gathered: Tensor = _AllGather.apply(x)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """Return the mean of x over ranks, without gradient."""
+    if world_size() == 1:
+        return x.detach()
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()

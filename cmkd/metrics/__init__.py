@@ -1,0 +1,1 @@
+"""Metrics that count each sample once."""

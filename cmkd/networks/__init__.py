@@ -1,0 +1,1 @@
+"""Encoders by modality, fusions, and the network that joins them."""

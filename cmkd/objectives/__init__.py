@@ -1,0 +1,1 @@
+"""Distillation objectives: pure functions and the thin modules around them."""

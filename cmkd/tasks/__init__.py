@@ -1,0 +1,1 @@
+"""Tasks: loss, metrics and what to monitor."""

@@ -1,0 +1,1 @@
+"""LightningDataModules for cross-modal data, one file a dataset."""
