@@ -1,0 +1,67 @@
+"""The training sampler: its order, and the augmentation, follow from (seed, epoch, index) alone."""
+
+import itertools
+from collections.abc import Iterator, Sized
+from typing import cast
+
+import numpy as np
+from torch.utils.data import Dataset, DistributedSampler
+
+
+def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the generator for one sample's augmentation in one epoch.
+
+    It depends on nothing else (worker, batch, global generators), so an epoch is the same with
+    any number of workers and after a resume.
+    """
+    # Key 0 is the sampler's own: the order of an epoch and its first sample must not share draws.
+    return np.random.default_rng((seed, epoch, index + 1))
+
+
+class EpochSampler(DistributedSampler[tuple[int, int]]):
+    """Shuffles a training set and yields ``(index, epoch)`` pairs, the same for the same epoch.
+
+    Lightning calls ``set_epoch`` on it and, because it is a ``DistributedSampler``, leaves it
+    alone under DDP. All ranks get equally many samples; what is missing is filled from the
+    beginning of the epoch's order, and nothing is dropped. Where the last batch would hold a single
+    sample, which BatchNorm and contrastive losses cannot use, one more is repeated.
+
+    Args:
+        dataset: the training set, read for its length only.
+        batch_size: samples a batch and rank.
+        num_replicas: number of ranks.
+        rank: this process's rank.
+        seed: seed of the order.
+
+    Raises:
+        ValueError: when the dataset is empty, batch_size is below 1, or rank is out of range.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        batch_size: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+        seed: int = 0,
+    ) -> None:
+        if len(dataset) == 0:
+            raise ValueError("EpochSampler: the dataset is empty")
+        if batch_size < 1:
+            raise ValueError(f"EpochSampler.batch_size: must be at least 1, got {batch_size}")
+        super().__init__(
+            cast("Dataset[tuple[int, int]]", dataset),
+            num_replicas=num_replicas,
+            rank=rank,
+            seed=seed,
+        )
+        if batch_size > 1 and self.num_samples % batch_size == 1:
+            self.num_samples += 1
+        self.total_size = self.num_samples * self.num_replicas
+        self._dataset_length = len(dataset)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch, 0)).permutation(self._dataset_length)
+        filled = itertools.islice(itertools.cycle(order.tolist()), self.total_size)
+        for index in itertools.islice(filled, self.rank, None, self.num_replicas):
+            yield index, self.epoch
