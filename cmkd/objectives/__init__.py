@@ -15,6 +15,7 @@ from cmkd.objectives.categorical import (
 from cmkd.objectives.fitnets import FitNets, Layer, hint_loss
 from cmkd.objectives.gaussian import GaussianConditionalEntropy, gaussian_conditional_entropy
 from cmkd.objectives.infonce import InfoNCE, info_nce, mutual_information_bound
+from cmkd.objectives.probe import Probe
 
 __all__ = [
     "AdversarialConditionalEntropy",
@@ -27,6 +28,7 @@ __all__ = [
     "Objective",
     "ObjectiveFactory",
     "ObjectiveOutput",
+    "Probe",
     "categorical_conditional_entropy",
     "discrimination_loss",
     "gaussian_conditional_entropy",
