@@ -1,0 +1,58 @@
+"""Checkpoints of a run in stages."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from cmkd.distillation import CrossModalDistillation
+
+
+class StageCheckpoint(ModelCheckpoint):
+    """Writes ``last.ckpt`` after every epoch and ``best.ckpt`` for the best student.
+
+    The best student is looked for in the student stage alone: a co-trained student of the teacher
+    stage is another one. The best teacher needs no file of its own, it is inside each checkpoint.
+
+    Args:
+        monitor: validation metric that chooses the student.
+        mode: ``max`` or ``min``.
+        dirpath: folder; by default ``checkpoints`` in the run's folder.
+        save_top_k: how many of the best to keep.
+        save_on_exception: write a checkpoint when the run is interrupted.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/student_accuracy",
+        mode: str = "max",
+        dirpath: str | None = None,
+        save_top_k: int = 1,
+        save_on_exception: bool = True,
+    ) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename="best" if save_top_k == 1 else "{epoch}",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=save_top_k,
+            save_last=True,
+            save_on_exception=save_on_exception,
+        )
+
+    def _save_topk_checkpoint(
+        self, trainer: Trainer, monitor_candidates: dict[str, Tensor]
+    ) -> None:
+        module = trainer.lightning_module
+        if isinstance(module, CrossModalDistillation) and module.stage.name != "student":
+            return
+        super()._save_topk_checkpoint(trainer, monitor_candidates)
+
+    def on_exception(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Write ``last.ckpt``; ``best.ckpt`` stays the best one."""
+        if self._should_save_on_exception(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))

@@ -1,0 +1,114 @@
+"""What a checkpoint must fit, and the loading of a teacher from one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: Key of our own entry in a Lightning checkpoint.
+ENTRY = "cmkd"
+_NAMED = 6
+
+
+def difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Describe how two state dicts differ in names and shapes; empty where they agree."""
+    shared = expected.keys() & found.keys()
+    other_shape = [
+        f"{key} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in sorted(shared)
+        if expected[key].shape != found[key].shape
+    ]
+    parts = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
+        "of another shape": other_shape,
+    }
+    return "; ".join(
+        f"{len(keys)} {what}: {', '.join(keys[:_NAMED])}{', ...' if len(keys) > _NAMED else ''}"
+        for what, keys in parts.items()
+        if keys
+    )
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """Read a checkpoint without executing anything in it.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no checkpoint of this library.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no checkpoint '{path}'")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"'{path}' cannot be read as a checkpoint: {error}") from error
+    check_origin(checkpoint, path)
+    loaded: dict[str, Any] = checkpoint
+    return loaded
+
+
+def check_origin(checkpoint: Any, path: str) -> None:
+    """Raise a ValueError for a checkpoint that another class wrote."""
+    if not isinstance(checkpoint, dict) or ENTRY not in checkpoint:
+        raise ValueError(
+            f"{path} was not written by CrossModalDistillation; give a checkpoint of a cmkd run "
+            "(runs/<name>/<time>/checkpoints/...)"
+        )
+
+
+def check_fit(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
+    """Check that a module can load a checkpoint.
+
+    Raises:
+        ValueError: when another class wrote it or the architecture differs; the message names the
+            first entries of each kind.
+    """
+    check_origin(checkpoint, "this checkpoint")
+    problem = difference(module.state_dict(), checkpoint["state_dict"])
+    if problem:
+        modalities = checkpoint[ENTRY]["modalities"]
+        raise ValueError(
+            f"this checkpoint is of another model ({problem}). It was trained with "
+            f"{modalities['student']} as student and {modalities['auxiliary']} as auxiliary "
+            "modalities; use the config it was trained with (config.yaml in its run's folder)"
+        )
+
+
+def load_teacher(path: str, networks: nn.ModuleDict) -> str:
+    """Load the teacher and the auxiliary model of an earlier run into ``networks``, strictly.
+
+    A checkpoint of the teacher stage gives its best teacher so far, not its last one.
+
+    Returns:
+        A sentence that says what was loaded.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no checkpoint of this library or of another architecture; every
+            missing, unexpected and misshapen entry is counted, the first ones named.
+    """
+    checkpoint = read_checkpoint(path)
+    entry = checkpoint[ENTRY]
+    states = dict(entry["best_teacher"]["states"])
+    for role in ("teacher", "auxiliary"):
+        prefix = f"networks.{role}."
+        last = {
+            key.removeprefix(prefix): value
+            for key, value in checkpoint["state_dict"].items()
+            if key.startswith(prefix)
+        }
+        state = states.get(role, last)
+        problem = difference(networks[role].state_dict(), state)
+        if problem:
+            raise ValueError(
+                f"model.teacher_checkpoint: the {role} in '{path}' is of another architecture "
+                f"({problem}). It was trained with the modalities {entry['modalities'][role]}; "
+                "give the encoders, fusion, embedding_dim and classes it was trained with"
+            )
+        networks[role].load_state_dict(state)
+    score, epoch = entry["best_teacher"]["score"], entry["best_teacher"]["epoch"]
+    quality = "" if score is None else f" (epoch {epoch}, validation metric {score:.4f})"
+    return f"teacher and auxiliary model loaded from '{path}'{quality}, all entries matched"

@@ -1,0 +1,86 @@
+"""The command line: LightningCLI with our module, run folders and loggers."""
+
+import warnings
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from cmkd.callbacks import ResultsTable, RunConfig, StageCheckpoint, StageProgressBar
+from cmkd.distillation import CrossModalDistillation
+from cmkd.runs import RunOptions, default_loggers, run_folder
+
+_HARMLESS = (
+    "The .*_dataloader. does not have many workers",
+    "The number of training batches .* is smaller than the logging interval",
+    "Found .* module.s. in eval mode at the start of training",
+    "You have overridden `on_before_batch_transfer`",
+    "Checkpoint directory .* exists and is not empty",
+    "Experiment logs directory .* exists and is not empty",
+    ".*treespec, LeafSpec.* is deprecated",
+)
+
+
+class CrossModalCLI(LightningCLI):
+    """``cmkd fit|validate|test|predict``: networks, objectives, task and data by class_path.
+
+    Everything a run writes goes into one folder (``run.dir``): config.yaml, checkpoints,
+    metrics.csv, the W&B files.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's options and tell the data what the model sees and which seed it has."""
+        parser.add_class_arguments(RunOptions, "run")
+        parser.add_lightning_class_args(StageCheckpoint, "checkpoint")
+        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
+        for side in ("student", "auxiliary"):
+            name = f"{side}_modalities"
+            parser.link_arguments(f"model.{name}", f"data.init_args.{name}")
+        parser.set_defaults({"seed_everything": 0})
+
+    def _parse_ckpt_path(self) -> None:
+        """Let the config stand: a checkpoint's hyper-parameters do not overwrite it."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give the trainer the run's folder, loggers and progress bar."""
+        options: RunOptions = self._get(self.config_init, "run")
+        given = self._get(self.config_init, "trainer")
+        ckpt_path = self._get(self.config_init, "ckpt_path")
+        configs = [str(path) for path in self._get(self.config, "config") or []]
+        self.folder = run_folder(options, configs, ckpt_path)
+        fitting = self.subcommand in (None, "fit")
+        if given.get("default_root_dir") is None:
+            kwargs["default_root_dir"] = str(self.folder)
+        if given.get("logger") is None:
+            kwargs["logger"] = default_loggers(options, self.folder) if fitting else False
+        callbacks = list(given.get("callbacks") or [])
+        if given.get("enable_progress_bar") is not False:
+            callbacks.append(StageProgressBar())
+        if fitting:
+            callbacks.append(ResultsTable())
+        kwargs["callbacks"] = callbacks
+        return super().instantiate_trainer(**kwargs)
+
+
+def run(args: list[str] | None = None) -> CrossModalCLI:
+    """Run one command and return the CLI object, with ``trainer``, ``model`` and ``datamodule``.
+
+    Args:
+        args: the command line without the program's name, None for that of the process.
+    """
+    for message in _HARMLESS:
+        warnings.filterwarnings("ignore", message=message)
+    return CrossModalCLI(
+        CrossModalDistillation,
+        LightningDataModule,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        save_config_callback=RunConfig,
+        args=args,
+        parser_kwargs={"description": "Cross-modal knowledge distillation.", "prog": "cmkd"},
+    )
+
+
+def main() -> None:
+    """Run the command ``cmkd``."""
+    run()

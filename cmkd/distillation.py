@@ -1,0 +1,386 @@
+"""The LightningModule: one step, and where the stage changes.
+
+What is learned is put together elsewhere: networks in ``cmkd.networks``, objectives in
+``cmkd.objectives``, their weights in ``cmkd.terms``, the task in ``cmkd.tasks``.
+"""
+
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cmkd.batch import Batch, batch_modalities
+from cmkd.checkpoints import ENTRY, check_fit, load_teacher
+from cmkd.hyperparameters import keep_plain_hyperparameters
+from cmkd.metrics.by_role import RoleMetrics
+from cmkd.metrics.running import RunningMeans
+from cmkd.networks.fusion import Concatenation
+from cmkd.networks.modality_network import ModalityNetwork
+from cmkd.networks.roles import EncoderFactory, FusionFactory, RoleBuilder
+from cmkd.objectives.gaussian import GaussianConditionalEntropy
+from cmkd.objectives.probe import Probe
+from cmkd.optimization import (
+    StageOptimizers,
+    accumulation_window,
+    check_precision,
+)
+from cmkd.randomness import derived_seed
+from cmkd.representation import Representation
+from cmkd.schedules import Schedule
+from cmkd.snapshot import BestSnapshot
+from cmkd.stages import TEACHERS, plan_stages, skip_epochs, stage_at
+from cmkd.tasks import Classification, TaskFactory
+from cmkd.terms import Term, Terms
+
+
+class CrossModalDistillation(LightningModule):
+    """Two-stage cross-modal distillation; the AMID objective, our implementation, by its defaults.
+
+    The teacher sees the student and the auxiliary modalities, the auxiliary model the auxiliary
+    ones, the student its own; all three are one class (``ModalityNetwork``).
+
+    *Teacher stage* (``teacher_epochs`` epochs): teacher learns its task and ``teacher_terms``; the
+    networks that those terms name (a co-trained student, the auxiliary model) learn along with
+    it. The best teacher by its validation metric is kept. *Student stage* (until the trainer's
+    ``max_epochs``): that teacher and its auxiliary model are frozen, and the student learns its
+    task and ``student_terms``. Without teacher epochs and without terms this trains the student
+    alone.
+
+    After Chen, Xing, Wang & Zhang, "Enhanced Multimodal Representation Learning with Cross-modal
+    KD", CVPR 2023 (arXiv 2306.07646), of which the abstract fixes the objective:
+    maximise I(T;S) + I(T;A), minimise H(T|S).
+
+    Args:
+        student_modalities: what the student sees.
+        auxiliary_modalities: what exists in training only.
+        encoders: builds the encoder of each modality; called once for each network that has it.
+        num_classes: number of outputs of each head; the CLI links it from the datamodule.
+        teacher_encoders: overrides ``encoders`` by modality for the teacher and the auxiliary
+            model, for example with a larger network.
+        fusion: builds the fusion of networks with several modalities.
+        embedding_dim: width of the embeddings.
+        dropout: dropout in front of the heads.
+        task: builds the task.
+        teacher_terms: objectives of the teacher stage by name; None or weight 0 leaves one out.
+        student_terms: objectives of the student stage.
+        teacher_epochs: length of the teacher stage.
+        teacher_checkpoint: checkpoint of an earlier run whose (best) teacher and auxiliary model
+            are used; the teacher stage's epochs are then skipped, so that the student stage is
+            the same as if they had been run.
+        student_alone: leave the teacher stage's epochs out and train the student with its task
+            loss: the baseline, with as many epochs, in the same order, as a distilled student.
+        keep_cotrained_student: go on with the student of the teacher stage; by default the student
+            stage starts from a new student, as long a training as the student alone gets.
+        optimizer: builds the optimizer of the networks.
+        critic_optimizer: builds that of discriminators and probes; by default like ``optimizer``.
+        schedule: learning-rate schedule of each stage, in epochs of the stage.
+        gradient_clip_norm: largest gradient norm, for the networks and for each critic.
+        accumulate: batches a step. With N, mean losses equal those of one N times larger batch;
+            in-batch contrastive losses still see one batch's candidates.
+        entropy_probe: train a Gaussian probe beside the student, to log an upper bound on H(T|S)
+            (``train/entropy_nats``) whichever objective is used. It pulls no network.
+
+    Raises:
+        ValueError: for arguments that contradict each other; the message names them.
+    """
+
+    def __init__(
+        self,
+        student_modalities: list[str],
+        auxiliary_modalities: list[str],
+        encoders: dict[str, EncoderFactory],
+        num_classes: int,
+        teacher_encoders: dict[str, EncoderFactory] | None = None,
+        fusion: FusionFactory = Concatenation,
+        embedding_dim: int = 128,
+        dropout: float = 0.0,
+        task: TaskFactory = Classification,
+        teacher_terms: dict[str, Term | None] | None = None,
+        student_terms: dict[str, Term | None] | None = None,
+        teacher_epochs: int = 0,
+        teacher_checkpoint: str | None = None,
+        student_alone: bool = False,
+        keep_cotrained_student: bool = False,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        critic_optimizer: OptimizerCallable | None = None,
+        schedule: Schedule | None = None,
+        gradient_clip_norm: float | None = None,
+        accumulate: int = 1,
+        entropy_probe: bool = True,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        keep_plain_hyperparameters(self)
+        self.automatic_optimization = False
+        if teacher_epochs < 0 or accumulate < 1:
+            raise ValueError(
+                "model.teacher_epochs must be 0 or more and model.accumulate 1 or more, got "
+                f"{teacher_epochs} and {accumulate}"
+            )
+        self.teacher_checkpoint = None if student_alone else teacher_checkpoint
+        self.keep_cotrained_student = keep_cotrained_student
+        self.optimizer_factory = optimizer
+        self.critic_optimizer_factory = critic_optimizer or optimizer
+        self.schedule = schedule or Schedule()
+        self.gradient_clip_norm = gradient_clip_norm
+        self.accumulate = accumulate
+        # Part of the checkpoint, so that a resumed run goes on with the first run's numbers.
+        self.seed = torch.initial_seed()
+
+        self.roles = RoleBuilder(
+            student_modalities,
+            auxiliary_modalities,
+            encoders,
+            teacher_encoders or {},
+            fusion=fusion,
+            embedding_dim=embedding_dim,
+            num_outputs=num_classes,
+            dropout=dropout,
+        )
+        self.networks = nn.ModuleDict(
+            {role: self.roles.build(role, self.seed) for role in self.roles.modalities}
+        )
+        self.task = task(num_classes)
+        sizes = {role: self.network(role).sizes for role in self.networks}
+        teacher_given = teacher_checkpoint is not None and not student_alone
+        self.has_teacher = teacher_given or (teacher_epochs > 0 and not student_alone)
+        student_terms = dict(student_terms or {})
+        if entropy_probe and self.has_teacher:
+            student_terms.setdefault(
+                "entropy", Term(partial(Probe, objective=GaussianConditionalEntropy))
+            )
+        teaching = Terms(teacher_terms or {}, sizes, self.seed, "teacher")
+        learning = Terms(student_terms, sizes, self.seed, "student")
+        self.stage_terms = nn.ModuleDict({"teacher": teaching, "student": learning})
+        self.stages = plan_stages(teaching, learning, teacher_epochs, teacher_given, student_alone)
+        self.stage = self.stages[0]
+        # What a user's encoder froze stays frozen in every stage.
+        self._learnable = {name for name, p in self.named_parameters() if p.requires_grad}
+        self.best_teacher = BestSnapshot(self.task.mode)
+        self._running = RunningMeans()
+        self._metrics = RoleMetrics(self.task)
+        self._stage_optimizers: dict[str, StageOptimizers] = {}
+        self._apply_stage()
+
+    def network(self, role: str) -> ModalityNetwork:
+        """Return the network of a role: ``student``, ``auxiliary`` or ``teacher``."""
+        network = self.networks[role]
+        assert isinstance(network, ModalityNetwork)  # noqa: S101 - for the type checker
+        return network
+
+    def forward(self, batch: Batch) -> Representation:
+        """Return the student's representation of a batch that holds its modalities."""
+        representation: Representation = self.network("student")(batch)
+        return representation
+
+    def setup(self, stage: str) -> None:
+        """Load the teacher from ``teacher_checkpoint``, unless a resumed run brings its own."""
+        if stage != "fit":
+            return
+        check_precision(str(self.trainer.precision))
+        if self.teacher_checkpoint is not None and self.trainer.ckpt_path is None:
+            rank_zero_info(load_teacher(self.teacher_checkpoint, self.networks))
+        if self.stages[-1].first_epoch >= (self.trainer.max_epochs or float("inf")) > 0:
+            rank_zero_warn(
+                f"trainer.max_epochs ({self.trainer.max_epochs}) ends the run before the student "
+                f"stage, which begins at epoch {self.stages[-1].first_epoch}"
+            )
+
+    def on_fit_start(self) -> None:
+        """Skip the epochs of a teacher stage that ``teacher_checkpoint`` replaces.
+
+        The epochs keep their numbers, hence their order and augmentation. A checkpoint that the
+        run resumes from is read after this and sets its own epoch.
+        """
+        skipped = self.stages[0].first_epoch
+        if skip_epochs(self.trainer, skipped):
+            rank_zero_info(f"teacher stage skipped: epochs 0 to {skipped - 1}")
+
+    def on_train_epoch_start(self) -> None:
+        """Change the stage where the epoch begins one: the only place where it changes."""
+        stage = stage_at(self.stages, self.current_epoch)
+        if stage is self.stage:
+            return
+        if self.best_teacher.score is None:
+            rank_zero_warn(
+                "the teacher was never validated: the student learns from the teacher of the last "
+                "epoch, not from the best one"
+            )
+        self.best_teacher.restore({role: self.networks[role] for role in TEACHERS})
+        if not self.keep_cotrained_student:
+            new = self.roles.build("student", self.seed)
+            self.networks["student"].load_state_dict(new.state_dict())
+        self.stage = stage
+        self._apply_stage()
+        if isinstance(self.trainer.strategy, DDPStrategy):
+            # DDP waits for the gradients of those parameters that needed one when it was built.
+            self.trainer.strategy.model = self
+            self.trainer.strategy.configure_ddp()
+
+    def _apply_stage(self) -> None:
+        active = [f"networks.{role}." for role in self.stage.trained]
+        active += [f"stage_terms.{self.stage.name}.", "task."]
+        for name, parameter in self.named_parameters():
+            learns = name in self._learnable and name.startswith(tuple(active))
+            parameter.requires_grad_(learns)
+            parameter.grad = None
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "CrossModalDistillation":
+        """Set the mode, keeping networks that the stage does not train in eval mode."""
+        super().train(mode)
+        for role, network in self.networks.items():
+            if role not in self.stage.trained:
+                network.eval()
+        return self
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Return for each stage the networks' optimizer and, if there are critics, theirs."""
+        learnable = {id(p) for n, p in self.named_parameters() if n in self._learnable}
+        for stage in self.stages:
+            parameters = [p for r in sorted(stage.trained) for p in self.networks[r].parameters()]
+            parameters += stage.terms.main_parameters()
+            critics = stage.terms.critic_groups()
+            self._stage_optimizers[stage.name] = StageOptimizers(
+                self.optimizer_factory([p for p in parameters if id(p) in learnable]),
+                self.critic_optimizer_factory(chain(*critics)) if critics else None,
+                critics,
+                self.gradient_clip_norm,
+            )
+        return [opt for stage in self.stages for opt in self._stage_optimizers[stage.name].all()]
+
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Check the labels while they are on the CPU, where that costs no synchronisation."""
+        if "label" in batch:
+            self.task.check(batch)
+        return batch
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Run each network once, and one backward through all losses of the stage."""
+        stage = self.stage
+        # Dropout and noise of a step depend on the step, not on what ran before a resume.
+        torch.manual_seed(derived_seed(self.seed, self.global_rank, self.current_epoch, batch_idx))
+        representations = {role: self._represent(role, batch) for role in sorted(stage.used)}
+        logs: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=self.device)
+        for role in sorted(stage.trained):
+            task_loss = self.task.loss(representations[role], batch)
+            loss = loss + task_loss
+            logs[f"{role}_loss"] = task_loss
+            step_metrics = self.task.step_metrics(representations[role], batch)
+            logs |= {f"{role}_{name}": value for name, value in step_metrics.items()}
+        epoch = self._position(batch_idx)
+        terms = stage.terms(representations, batch, epoch)
+        loss = loss + terms.loss
+        if terms.critic_loss is not None:
+            loss = loss + terms.critic_loss
+        rate_factor = self.schedule.factor(epoch, stage.length(self.trainer.max_epochs))
+        logs |= terms.logs | self._optimize(loss, batch_idx, rate_factor)
+        self._log_training(logs)
+
+    def _represent(self, role: str, batch: Batch) -> Representation:
+        with torch.set_grad_enabled(role in self.stage.trained):
+            representation: Representation = self.networks[role](batch)
+        return representation
+
+    def _position(self, batch_idx: int) -> float:
+        """Return the position in the stage, in epochs."""
+        batches = self.trainer.num_training_batches
+        fraction = 0.0 if batches == float("inf") else batch_idx / batches
+        return self.current_epoch - self.stage.first_epoch + fraction
+
+    def _optimize(self, loss: Tensor, batch_idx: int, rate_factor: float) -> dict[str, Tensor]:
+        batches = self.trainer.num_training_batches
+        length, first, last = accumulation_window(batch_idx, batches, self.accumulate)
+        optimizers = self._stage_optimizers[self.stage.name]
+        if first:
+            optimizers.zero_grad()
+        self.manual_backward(loss / length)
+        if not last:
+            return {}
+        optimizers.set_rate(rate_factor)
+        wrapped = self.optimizers()
+        candidates = wrapped if isinstance(wrapped, list) else [wrapped]
+        ticker = next(w for w in candidates if w.optimizer is optimizers.main)
+        norm = optimizers.step(ticker)
+        logs = {"learning_rate": torch.tensor(optimizers.main.param_groups[0]["lr"])}
+        return logs if norm is None else logs | {"gradient_norm": norm}
+
+    def _log_training(self, logs: dict[str, Tensor]) -> None:
+        self._running.add(logs)
+        step = self.trainer.fit_loop.total_batch_idx + 1
+        if self.trainer.is_last_batch:
+            self.log_dict(self._running.pop("train/"), on_step=False, on_epoch=True, batch_size=1)
+        elif step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            values = self._running.pop("train/")
+            for logger in self.loggers:
+                logger.log_metrics(values, step=step)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Score the networks that the stage trains."""
+        for role in sorted(self.stage.trained):
+            self._metrics.update(role, self.networks[role](batch), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics; in the teacher stage keep the best teacher."""
+        values = self._log_metrics("val")
+        score = values.get(f"val/teacher_{self.task.monitor}")
+        if score is not None and not self.trainer.sanity_checking:
+            teachers = {role: self.networks[role] for role in TEACHERS}
+            self.best_teacher.offer(float(score), self.current_epoch, teachers)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Score the student; the teacher too where the batch holds the auxiliary modalities."""
+        self._metrics.update("student", self(batch), batch)
+        complete = set(self.roles.modalities["teacher"]) <= set(batch_modalities(batch))
+        if complete and self.has_teacher:
+            self._metrics.update("teacher", self.networks["teacher"](batch), batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log_metrics("test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return the student's ``index`` (B,), ``prediction`` (B, C), ``embedding`` (B, D)."""
+        representation = self(batch)
+        return {
+            "index": batch["index"],
+            "prediction": self.task.predictions(representation),
+            "embedding": representation.embedding.float(),
+        }
+
+    def _log_metrics(self, split: str) -> dict[str, Tensor]:
+        values = self._metrics.pop(split)
+        self.log_dict(values, batch_size=1)
+        return values
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the state dict does not hold; plain data and tensors only."""
+        checkpoint[ENTRY] = {
+            "stage": self.stage.name,
+            "seed": self.seed,
+            "modalities": self.roles.modalities,
+            "best_teacher": self.best_teacher.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the checkpoint is ours and fits, and take over the stage it was written in.
+
+        Raises:
+            ValueError: for a checkpoint of another class or architecture.
+        """
+        check_fit(checkpoint, self)
+        entry = checkpoint[ENTRY]
+        self.seed = entry["seed"]
+        self.best_teacher.load_state_dict(entry["best_teacher"])
+        by_name = {stage.name: stage for stage in self.stages}
+        # A run whose teacher came from a file has no teacher stage to go back to.
+        self.stage = by_name.get(entry["stage"], self.stages[-1])
+        self._apply_stage()

@@ -1,0 +1,92 @@
+"""The three networks of cross-modal distillation: one class over different modality sets."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from cmkd.networks.base import Encoder, Fusion
+from cmkd.networks.modality_network import ModalityNetwork
+from cmkd.randomness import seeded
+
+#: Builds an encoder; what ``class_path`` gives in YAML.
+EncoderFactory: TypeAlias = Callable[[], Encoder]
+#: Builds a fusion from (number of modalities, width).
+FusionFactory: TypeAlias = Callable[[int, int], Fusion]
+
+
+class RoleBuilder:
+    """Builds the student, the auxiliary model and the teacher.
+
+    Args:
+        student: the student's modalities.
+        auxiliary: the auxiliary modalities; the teacher has both.
+        encoders: builds the encoder of each modality.
+        teacher_encoders: overrides of ``encoders`` for the teacher and the auxiliary model.
+        fusion: builds the fusion of a network with several modalities.
+        embedding_dim: width of the embeddings.
+        num_outputs: width of the heads.
+        dropout: dropout in front of the heads.
+
+    Raises:
+        ValueError: for empty or overlapping modality sets, or a modality without an encoder.
+    """
+
+    def __init__(
+        self,
+        student: Sequence[str],
+        auxiliary: Sequence[str],
+        encoders: Mapping[str, EncoderFactory],
+        teacher_encoders: Mapping[str, EncoderFactory],
+        fusion: FusionFactory,
+        embedding_dim: int,
+        num_outputs: int,
+        dropout: float,
+    ) -> None:
+        for name, modalities in (("student", student), ("auxiliary", auxiliary)):
+            argument = f"model.{name}_modalities"
+            if not modalities:
+                raise ValueError(f"{argument} is empty; name at least one of {', '.join(encoders)}")
+            if len(set(modalities)) < len(modalities):
+                raise ValueError(f"{argument} names a modality twice: {', '.join(modalities)}")
+        shared = sorted(set(student) & set(auxiliary))
+        if shared:
+            raise ValueError(
+                f"{', '.join(shared)} stands in both model.student_modalities and "
+                "model.auxiliary_modalities; an auxiliary modality is one the student never sees"
+            )
+        self.modalities = {
+            "student": list(student),
+            "auxiliary": list(auxiliary),
+            "teacher": [*student, *auxiliary],
+        }
+        for argument, given in (("encoders", encoders), ("teacher_encoders", teacher_encoders)):
+            unknown = sorted(set(given) - set(self.modalities["teacher"]))
+            if unknown:
+                raise ValueError(
+                    f"model.{argument} has {', '.join(unknown)}, which is neither a student nor "
+                    "an auxiliary modality; correct its name or remove it"
+                )
+        missing = [name for name in self.modalities["teacher"] if name not in encoders]
+        if missing:
+            raise ValueError(
+                f"model.encoders has none for {', '.join(missing)} (it has "
+                f"{', '.join(encoders)}); add one or correct the modality's name"
+            )
+        self._encoders = {role: dict(encoders) for role in self.modalities}
+        for role in ("teacher", "auxiliary"):
+            self._encoders[role] |= teacher_encoders
+        self._fusion = fusion
+        self._embedding_dim = embedding_dim
+        self._num_outputs = num_outputs
+        self._dropout = dropout
+
+    def build(self, role: str, seed: int) -> ModalityNetwork:
+        """Build one network; its first weights are a function of (seed, role) alone."""
+        with seeded(seed, "network", role):
+            encoders = {name: self._encoders[role][name]() for name in self.modalities[role]}
+            return ModalityNetwork(
+                encoders,
+                self._fusion,
+                embedding_dim=self._embedding_dim,
+                num_outputs=self._num_outputs,
+                dropout=self._dropout,
+            )

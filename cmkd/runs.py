@@ -1,0 +1,136 @@
+"""A run's folder and its loggers."""
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+
+@dataclass
+class RunOptions:
+    """Where a run writes, and who is told.
+
+    Attributes:
+        dir: the run's folder; by default ``<root>/<name>/<time>``, or that of the checkpoint it
+            resumes from.
+        root: folder of all runs.
+        name: name of the experiment; by default the names of the config files.
+        wandb: ``offline``, ``online`` or ``disabled``; by default the environment's WANDB_MODE,
+            else ``offline``. ``wandb sync`` uploads an offline run later.
+        project: Weights & Biases project.
+        tensorboard: also write TensorBoard files (needs ``pip install cmkd[tensorboard]``).
+    """
+
+    dir: str | None = None
+    root: str = "runs"
+    name: str | None = None
+    wandb: Literal["offline", "online", "disabled"] | None = None
+    project: str = "cmkd"
+    tensorboard: bool = False
+
+
+def run_folder(options: RunOptions, configs: Sequence[str], ckpt_path: str | None) -> Path:
+    """Return the folder of a run, without making it.
+
+    Args:
+        options: what the user said.
+        configs: paths of the config files, which name the experiment.
+        ckpt_path: the checkpoint a fit resumes from; the run goes on in its folder.
+    """
+    if options.dir is not None:
+        return Path(options.dir)
+    if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
+        return Path(ckpt_path).parent.parent
+    name = options.name or _name_of(configs)
+    return Path(options.root) / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def _name_of(configs: Sequence[str]) -> str:
+    """Join the configs' names: ravdess/base.yaml, methods/kd.yaml -> ravdess-base_methods-kd."""
+    names = []
+    for config in configs:
+        parts = list(Path(config).with_suffix("").parts)
+        if "experiments" in parts:
+            parts = parts[parts.index("experiments") + 1 :]
+        else:
+            parts = parts[-1:]
+        names.append("-".join(parts))
+    return "_".join(names) or "run"
+
+
+def default_loggers(options: RunOptions, folder: Path) -> list[Logger]:
+    """Return CSV, Weights & Biases and, if asked for, TensorBoard, all inside the run's folder.
+
+    A run that goes on in its folder goes on in the same W&B run.
+
+    Raises:
+        ValueError: for W&B online without an API key; it would ask for one and wait.
+    """
+    loggers: list[Logger] = [AppendingCSVLogger(folder)]
+    mode = options.wandb or os.environ.get("WANDB_MODE", "offline")
+    if mode != "disabled":
+        loggers.append(_wandb_logger(options.project, folder, mode))
+    if options.tensorboard:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    return loggers
+
+
+class AppendingCSVLogger(CSVLogger):
+    """``metrics.csv`` in the run's folder; that of an interrupted run is kept as ``metrics-1.csv``.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(save_dir=folder, name="", version="")
+        self._folder = folder
+
+    @property
+    def experiment(self) -> object:
+        """Return the writer; an earlier file is moved aside before it is made."""
+        if self._experiment is None:
+            keep_earlier(self._folder / "metrics.csv")
+        return super().experiment
+
+
+def keep_earlier(path: Path) -> None:
+    """Rename a file that exists to the next free ``<stem>-<n><suffix>``."""
+    if not path.exists():
+        return
+    number = 1
+    while (kept := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(kept)
+
+
+def _wandb_logger(project: str, folder: Path, mode: str) -> Logger:
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    if mode == "online" and not wandb.api.api_key:
+        raise ValueError(
+            "run.wandb is 'online', but there is no W&B API key: run `wandb login` or set "
+            "WANDB_API_KEY, or leave run.wandb at 'offline' and upload later with `wandb sync`"
+        )
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    folder.mkdir(parents=True, exist_ok=True)
+    # W&B allows letters, digits, - and _ in an id.
+    identity = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(folder.parts[-3:])).strip("-")
+    return WandbLogger(
+        project=project,
+        name="/".join(folder.parts[-3:]),
+        id=identity[-120:],
+        save_dir=folder,
+        offline=mode != "online",
+        resume="allow",
+        settings=wandb.Settings(silent=True, console="off"),
+    )
