@@ -90,7 +90,8 @@ def test_a_gathered_batch_equals_the_collated_samples(file):
     rows = data.dataset("train")
     keys = [(5, 1), (0, 1), (17, 1), (5, 1)]
     assert_same(rows.__getitems__(keys), collate([rows[key] for key in keys]))
-    assert_same(rows.__getitems__([3, 2]), collate([rows[3], rows[2]]))
+    short = torch.nonzero(rows.length["speech"] < 4).flatten().tolist()
+    assert_same(rows.__getitems__(short), collate([rows[row] for row in short]))
 
 
 def test_the_test_part_holds_the_student_modalities_alone(file):
@@ -132,6 +133,14 @@ def test_statistics_come_from_the_training_rows_alone(path, part):
         assert (before.statistics[name].std == after.statistics[name].std).all()
     moved = after.dataset(part).values["face"] - unmoved
     assert (moved > 100).all(), "the rows did move, only the statistics did not"
+
+
+def test_testing_alone_uses_the_statistics_of_the_training_rows(file):
+    after_fit, alone = feature_folds(file), feature_folds(file)
+    after_fit.setup("fit")
+    torch.testing.assert_close(
+        alone.dataset("test").values["face"], after_fit.dataset("test").values["face"]
+    )
 
 
 def test_statistics_move_with_the_training_rows(path):
