@@ -56,11 +56,8 @@ def _name_of(configs: Sequence[str]) -> str:
     names = []
     for config in configs:
         parts = list(Path(config).with_suffix("").parts)
-        if "experiments" in parts:
-            parts = parts[parts.index("experiments") + 1 :]
-        else:
-            parts = parts[-1:]
-        names.append("-".join(parts))
+        start = parts.index("experiments") + 1 if "experiments" in parts else -1
+        names.append("-".join(parts[start:]))
     return "_".join(names) or "run"
 
 

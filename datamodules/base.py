@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from cmkd.batch import RESERVED_KEYS, Batch
 from datamodules.collate import Sample, collate
-from datamodules.sampler import EpochSampler
+from datamodules.sampler import EpochSampler, LazyLoader
 
 Split = Literal["train", "val", "test"]
 
@@ -164,13 +164,18 @@ class CrossModalDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the shuffled, augmented training batches of this rank."""
-        dataset = self.dataset("train")
+        dataset, trainer = self.dataset("train"), self.trainer
         sampler = EpochSampler(
             dataset,
             self.batch_size,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
+            num_replicas=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
             seed=self.seed,
+            batches_done=(
+                (lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+                if trainer
+                else None
+            ),
         )
         return self._loader(dataset, sampler=sampler)
 
@@ -187,7 +192,7 @@ class CrossModalDataModule(LightningDataModule):
         return self.test_dataloader()
 
     def _loader(self, dataset: SampleDataset, **kwargs: Any) -> DataLoader[Batch]:
-        return DataLoader(
+        return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             num_workers=self.num_workers,

@@ -1,11 +1,13 @@
 """The training sampler: its order, and the augmentation, follow from (seed, epoch, index) alone."""
 
 import itertools
-from collections.abc import Iterator, Sized
-from typing import cast
+from collections.abc import Callable, Iterator, Sized
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+Item = TypeVar("Item")
 
 
 def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
@@ -24,7 +26,8 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
     Lightning calls ``set_epoch`` on it and, because it is a ``DistributedSampler``, leaves it
     alone under DDP. All ranks get equally many samples; what is missing is filled from the
     beginning of the epoch's order, and nothing is dropped. Where the last batch would hold a single
-    sample, which BatchNorm and contrastive losses cannot use, one more is repeated.
+    sample, which BatchNorm and contrastive losses cannot use, one more is repeated. An epoch that
+    was interrupted goes on behind its last batch.
 
     Args:
         dataset: the training set, read for its length only.
@@ -32,6 +35,8 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         num_replicas: number of ranks.
         rank: this process's rank.
         seed: seed of the order.
+        batches_done: tells how many batches of the epoch are done when an iteration begins; None
+            for always from the beginning.
 
     Raises:
         ValueError: when the dataset is empty, batch_size is below 1, or rank is out of range.
@@ -44,6 +49,7 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         num_replicas: int = 1,
         rank: int = 0,
         seed: int = 0,
+        batches_done: Callable[[], int] | None = None,
     ) -> None:
         if len(dataset) == 0:
             raise ValueError("EpochSampler: the dataset is empty")
@@ -59,9 +65,24 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
             self.num_samples += 1
         self.total_size = self.num_samples * self.num_replicas
         self._dataset_length = len(dataset)
+        self._batch_size = batch_size
+        self._batches_done = batches_done
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng((self.seed, self.epoch, 0)).permutation(self._dataset_length)
         filled = itertools.islice(itertools.cycle(order.tolist()), self.total_size)
-        for index in itertools.islice(filled, self.rank, None, self.num_replicas):
+        mine = itertools.islice(filled, self.rank, None, self.num_replicas)
+        done = 0 if self._batches_done is None else self._batches_done()
+        for index in itertools.islice(mine, done * self._batch_size, None):
             yield index, self.epoch
+
+
+class LazyLoader(DataLoader[Item]):
+    """A loader whose iteration begins when the first batch is asked for.
+
+    Lightning makes the iterator of a resumed run's first epoch before it tells the sampler which
+    epoch it is, and workers would begin at once with the order of another.
+    """
+
+    def __iter__(self) -> Any:
+        yield from super().__iter__()

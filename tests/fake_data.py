@@ -1,0 +1,87 @@
+"""A datamodule of random but learnable tensors, for any modality and shape."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from datamodules.base import CrossModalDataModule, Split
+
+
+class FakeSet:
+    """Class prototypes in noise, one tensor a modality."""
+
+    def __init__(
+        self,
+        shapes: dict[str, list[int]],
+        samples: int,
+        classes: int,
+        absent_every: int,
+        auxiliary: Sequence[str],
+        seed: int,
+    ) -> None:
+        prototypes = torch.Generator().manual_seed(0)
+        noise = torch.Generator().manual_seed(seed + 1)
+        self.label = torch.arange(samples) % classes
+        self.values: dict[str, Tensor] = {}
+        self.present: dict[str, Tensor] = {}
+        for name, shape in shapes.items():
+            centre = torch.randn(classes, *shape, generator=prototypes)
+            values = centre[self.label] + torch.randn(samples, *shape, generator=noise)
+            there = torch.ones(samples, dtype=torch.bool)
+            if absent_every and name in auxiliary:
+                there[::absent_every] = False
+                values[~there] = 0
+            self.values[name], self.present[name] = values, there
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, key):
+        row = key[0] if isinstance(key, tuple) else key
+        sample = {name: values[row] for name, values in self.values.items()}
+        sample["label"], sample["index"] = int(self.label[row]), row
+        sample["present"] = {name: bool(there[row]) for name, there in self.present.items()}
+        return sample
+
+
+class FakeData(CrossModalDataModule):
+    def __init__(
+        self,
+        student_modalities: list[str],
+        auxiliary_modalities: list[str],
+        shapes: dict[str, list[int]],
+        batch_size: int = 8,
+        num_workers: int = 0,
+        auxiliary_at_test: bool = False,
+        seed: int = 0,
+        classes: int = 3,
+        samples: int = 32,
+        absent_every: int = 0,
+    ) -> None:
+        self.shapes = shapes
+        super().__init__(
+            student_modalities,
+            auxiliary_modalities,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            auxiliary_at_test=auxiliary_at_test,
+            seed=seed,
+        )
+        self.class_names = [f"class {number}" for number in range(classes)]
+        self.samples = samples
+        self.absent_every = absent_every
+
+    @property
+    def offered_modalities(self):
+        return list(self.shapes)
+
+    def build_dataset(self, split: Split, modalities: list[str]):
+        return FakeSet(
+            {name: self.shapes[name] for name in modalities},
+            self.samples,
+            self.num_classes,
+            self.absent_every,
+            self.auxiliary_modalities,
+            seed=["train", "val", "test"].index(split),
+        )
