@@ -1,7 +1,6 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 
 from datamodules.base import CrossModalDataModule
 
@@ -71,10 +70,45 @@ def test_each_rank_reads_its_own_share():
     shares = []
     for rank in (0, 1):
         data = NumbersData(batch_size=4)
-        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
+        place = {"world_size": 2, "global_rank": rank}
+        data.trainer = type("RankTrainer", (Trainer,), place)(accelerator="cpu", logger=False)
         shares.append(rows(data.train_dataloader()))
     assert len(shares[0]) == len(shares[1]) == 6
     assert set(shares[0]) | set(shares[1]) == set(range(9))
+
+
+class Recorder(LightningModule):
+    automatic_optimization = False
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def training_step(self, batch):
+        self.seen.append((batch["face"][0].item(), batch["index"].tolist()))
+
+    def validation_step(self, batch):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+
+
+def test_lightning_tells_the_sampler_each_epoch():
+    recorder = Recorder()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(recorder, datamodule=NumbersData(batch_size=4))
+    assert [epoch for epoch, _ in recorder.seen] == [0, 0, 0, 1, 1, 1]
+    orders = [[index for _, rows in recorder.seen[at : at + 3] for index in rows] for at in (0, 3)]
+    assert orders[0] != orders[1]
 
 
 def test_the_number_of_classes_is_known_without_setup():
