@@ -1,5 +1,6 @@
 """What every objective has to keep, whatever it computes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +17,15 @@ from cmkd.objectives import (
     Layer,
     Objective,
     ObjectiveFactory,
+    categorical_conditional_entropy,
+    discrimination_loss,
+    gaussian_conditional_entropy,
+    hint_loss,
+    info_nce,
+    knowledge_distillation,
+    reconstruction_loss,
 )
+from cmkd.objectives.mlp import MLP
 from cmkd.representation import Representation
 from tests.cmkd.objectives.helpers import (
     SIZES,
@@ -221,6 +230,33 @@ def test_representations_without_gradient_still_train_the_own_layers(
     given = {name: r.detach() for name, r in representations().items()}
     _, grads = run(objective, given)
     assert all(grad is not None for grad in grads.values())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, y: info_nce(x, y, 0.1),
+        lambda x, y: gaussian_conditional_entropy(x, y, y),
+        categorical_conditional_entropy,
+        knowledge_distillation,
+        hint_loss,
+        lambda x, y: reconstruction_loss(x[:, 0]),
+        lambda x, y: discrimination_loss(x[:, 0], y[:, 0]),
+    ],
+)
+def test_losses_of_half_precision_inputs_are_computed_in_float32(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 4, 3).bfloat16()
+    torch.testing.assert_close(loss(x, y), loss(x.float(), y.float()), atol=0, rtol=0)
+
+
+def test_layers_hand_float32_to_the_losses() -> None:
+    layers = MLP(3, 2, width=4, depth=1)
+    assert layers.bfloat16()(torch.randn(5, 3)).dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layers.float()(torch.randn(5, 3)).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -81,7 +81,7 @@ def sequences(layer_steps: int) -> tuple[dict[str, Representation], dict[str, ob
     }
     text = {
         "text": torch.randn(2, 4, 6),
-        "length": {"text": torch.tensor([4, 2])},
+        "length": {"text": torch.tensor([4, 1])},
         "present": {"text": valid},
     }
     return given, text

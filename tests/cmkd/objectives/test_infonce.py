@@ -46,7 +46,14 @@ def test_masked_rows_are_no_candidates() -> None:
     valid = [True, False, True, True, False, True]
     mask = torch.tensor(valid)
     expected = torch.tensor(by_hand(x, y, 0.2, valid), dtype=torch.float64)
-    torch.testing.assert_close(info_nce(x, y, 0.2, mask)[mask], expected)
+    x[~mask] = float("nan")
+    x.requires_grad_()
+    losses = info_nce(x, y, 0.2, mask)
+    torch.testing.assert_close(losses[mask], expected)
+    masked_mean(losses, mask).backward()
+    assert x.grad is not None
+    assert x.grad[mask].all()
+    assert not x.grad[~mask].any()
 
 
 @pytest.mark.parametrize("mask", [None, torch.tensor([True, False, True, True])])
