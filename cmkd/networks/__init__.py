@@ -1,1 +1,34 @@
-"""Encoders by modality, fusions, and the network that joins them."""
+"""Encoders by modality, fusions, and the network that joins them.
+
+Importing this package imports neither torchvision nor torchaudio; building a network that needs
+them does.
+"""
+
+from cmkd.networks.audio import AudioCNN
+from cmkd.networks.base import Encoder, Features, Fusion
+from cmkd.networks.features import MLP
+from cmkd.networks.fusion import AttentionFusion, Concatenation, FusionFactory, GatedSum
+from cmkd.networks.image import TorchvisionImage
+from cmkd.networks.modality_network import ModalityNetwork
+from cmkd.networks.sequence import GRUEncoder, TransformerEncoder
+from cmkd.networks.torchvision_video import TorchvisionVideo
+from cmkd.networks.video import R2Plus1D10, SmallVideoNet
+
+__all__ = [
+    "MLP",
+    "AttentionFusion",
+    "AudioCNN",
+    "Concatenation",
+    "Encoder",
+    "Features",
+    "Fusion",
+    "FusionFactory",
+    "GRUEncoder",
+    "GatedSum",
+    "ModalityNetwork",
+    "R2Plus1D10",
+    "SmallVideoNet",
+    "TorchvisionImage",
+    "TorchvisionVideo",
+    "TransformerEncoder",
+]
