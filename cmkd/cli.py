@@ -13,6 +13,7 @@ from cmkd.runs import RunOptions, default_loggers, run_folder
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
+    "LightningCLI's args parameter is intended to run from within Python",
     "Found .* module.s. in eval mode at the start of training",
     "You have overridden `on_before_batch_transfer`",
     "Checkpoint directory .* exists and is not empty",
@@ -36,6 +37,7 @@ class CrossModalCLI(LightningCLI):
         for side in ("student", "auxiliary"):
             name = f"{side}_modalities"
             parser.link_arguments(f"model.{name}", f"data.init_args.{name}")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=_data_seed)
         parser.set_defaults({"seed_everything": 0})
 
     def _parse_ckpt_path(self) -> None:
@@ -60,6 +62,11 @@ class CrossModalCLI(LightningCLI):
             callbacks.append(ResultsTable())
         kwargs["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
+
+
+def _data_seed(seed: bool | int) -> int:
+    """Give the data the run's seed; with ``true`` or ``false`` there is none to give."""
+    return 0 if isinstance(seed, bool) else seed
 
 
 def run(args: list[str] | None = None) -> CrossModalCLI:

@@ -118,6 +118,8 @@ def _wandb_logger(project: str, folder: Path, mode: str) -> Logger:
             "run.wandb is 'online', but there is no W&B API key: run `wandb login` or set "
             "WANDB_API_KEY, or leave run.wandb at 'offline' and upload later with `wandb sync`"
         )
+    # Lightning would go on in a run that an earlier fit of this process left open.
+    wandb.finish()
     logging.getLogger("wandb").setLevel(logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     # W&B allows letters, digits, - and _ in an id.

@@ -86,3 +86,13 @@ class LazyLoader(DataLoader[Item]):
 
     def __iter__(self) -> Any:
         yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: that there is a state tells Lightning that an epoch can be resumed.
+
+        What the sampler needs it asks of the trainer.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""

@@ -8,7 +8,8 @@ import torch
 # Small tensors: threads of several tests, workers and ranks would only wait for each other.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
-os.environ.setdefault("WANDB_MODE", "offline")
+# Starting W&B takes a second; the tests that look at it ask for it.
+os.environ["WANDB_MODE"] = "disabled"
 
 
 @pytest.fixture(autouse=True)

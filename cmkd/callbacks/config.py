@@ -33,6 +33,6 @@ class RunConfig(SaveConfigCallback):
         while path.exists():
             number += 1
             path = folder / f"{Path(self.config_filename).stem}-{number}.yaml"
-        self.parser.save(self.config, path, skip_none=False)
+        self.parser.save(self.config, path, skip_unset=False)
         for logger in trainer.loggers:
             logger.log_hyperparams({"config": yaml.safe_load(path.read_text())})
