@@ -1,5 +1,6 @@
 """The command line: LightningCLI with our module, run folders and loggers."""
 
+import os
 import warnings
 from typing import Any
 
@@ -75,6 +76,8 @@ def run(args: list[str] | None = None) -> CrossModalCLI:
     Args:
         args: the command line without the program's name, None for that of the process.
     """
+    # Lightning's own calls, of which the user cannot change anything.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in _HARMLESS:
         warnings.filterwarnings("ignore", message=message)
     return CrossModalCLI(

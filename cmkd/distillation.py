@@ -21,9 +21,9 @@ from cmkd.checkpoints import ENTRY, check_fit, load_teacher
 from cmkd.hyperparameters import keep_plain_hyperparameters
 from cmkd.metrics.by_role import RoleMetrics
 from cmkd.metrics.running import RunningMeans
-from cmkd.networks.fusion import Concatenation
+from cmkd.networks.fusion import Concatenation, FusionFactory
 from cmkd.networks.modality_network import ModalityNetwork
-from cmkd.networks.roles import EncoderFactory, FusionFactory, RoleBuilder
+from cmkd.networks.roles import EncoderFactory, RoleBuilder
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
 from cmkd.optimization import (

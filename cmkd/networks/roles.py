@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from cmkd.networks.base import Encoder, Fusion
+from cmkd.networks.base import Encoder
+from cmkd.networks.fusion import FusionFactory
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.randomness import seeded
 
 #: Builds an encoder; what ``class_path`` gives in YAML.
 EncoderFactory: TypeAlias = Callable[[], Encoder]
-#: Builds a fusion from (number of modalities, width).
-FusionFactory: TypeAlias = Callable[[int, int], Fusion]
 
 
 class RoleBuilder:

@@ -64,7 +64,6 @@ class GaussianConditionalEntropy(Objective):
         min_log_variance: lower bound, below 0. Without it, a target that can be predicted exactly
             would make the loss unbounded.
         max_log_variance: upper bound, above 0.
-        detach_source: pull nothing but the layers of this module: a probe of H(T|S).
 
     Raises:
         ValueError: for a size out of range, or bounds that do not lie on either side of 0.
@@ -79,7 +78,6 @@ class GaussianConditionalEntropy(Objective):
         depth: int = 1,
         min_log_variance: float = -8.0,
         max_log_variance: float = 8.0,
-        detach_source: bool = False,
     ) -> None:
         super().__init__(sizes, source, target)
         require_positive(self, width=width)
@@ -91,7 +89,6 @@ class GaussianConditionalEntropy(Objective):
                 f"starts, and max_log_variance above; got {min_log_variance} and {max_log_variance}"
             )
         self.bounds = (min_log_variance, max_log_variance)
-        self.detach_source = detach_source
         self.predictor = MLP(sizes[source].embedding, 2 * sizes[target].embedding, width, depth)
         last = self.predictor.layers[-1]
         weight = last.get_parameter("weight")
@@ -108,7 +105,7 @@ class GaussianConditionalEntropy(Objective):
         source, target, mask = self.pair(representations)
         s = zero_masked_rows(source.embedding, mask)
         t = zero_masked_rows(target.embedding.detach(), mask)
-        mean, raw = self.predictor(s.detach() if self.detach_source else s).chunk(2, dim=1)
+        mean, raw = self.predictor(s).chunk(2, dim=1)
         nats = masked_mean(
             gaussian_conditional_entropy(t, mean, smooth_bounds(raw, *self.bounds)), mask
         )

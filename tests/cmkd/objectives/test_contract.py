@@ -44,7 +44,6 @@ OBJECTIVES: dict[str, ObjectiveFactory] = {
         AdversarialConditionalEntropy, width=8, noise_dim=0, fields=["embedding", "logits"]
     ),
     "gaussian": partial(GaussianConditionalEntropy, width=8),
-    "gaussian_probe": partial(GaussianConditionalEntropy, width=8, detach_source=True),
     "categorical": KnowledgeDistillation,
     "fitnets": FitNets,
     "fitnets_hidden": partial(
