@@ -1,7 +1,7 @@
 import pytest
 
+from datamodules.clip_cut import split_by_group
 from datamodules.clip_lists import ListedClip
-from datamodules.group_split import split_by_group
 
 
 def listed(groups_by_class, clips=3):
