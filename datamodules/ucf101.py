@@ -11,6 +11,7 @@ from typing import Literal
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from datamodules.base import CrossModalDataModule, Split
+from datamodules.clip_cut import split_by_group
 from datamodules.clip_lists import (
     ClipFolder,
     ListedClip,
@@ -20,7 +21,6 @@ from datamodules.clip_lists import (
 )
 from datamodules.clip_transforms import KINETICS_MEAN, KINETICS_STD
 from datamodules.clips import Clip, ClipFormat, Clips
-from datamodules.group_split import split_by_group
 
 
 class UCF101(CrossModalDataModule):
