@@ -5,7 +5,6 @@ What is learned is put together elsewhere: networks in ``cmkd.networks``, object
 """
 
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import torch
@@ -20,17 +19,13 @@ from cmkd.batch import Batch, batch_modalities
 from cmkd.checkpoints import ENTRY, check_fit, load_teacher
 from cmkd.hyperparameters import keep_plain_hyperparameters
 from cmkd.metrics.by_role import RoleMetrics
-from cmkd.metrics.running import RunningMeans
+from cmkd.metrics.training_log import TrainingLog
 from cmkd.networks.fusion import Concatenation, FusionFactory
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.networks.roles import EncoderFactory, RoleBuilder
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
-from cmkd.optimization import (
-    StageOptimizers,
-    accumulation_window,
-    check_precision,
-)
+from cmkd.optimization import Stepper, accumulation_window, check_precision
 from cmkd.randomness import derived_seed
 from cmkd.representation import Representation
 from cmkd.schedules import Schedule
@@ -164,9 +159,8 @@ class CrossModalDistillation(LightningModule):
         # What a user's encoder froze stays frozen in every stage.
         self._learnable = {name for name, p in self.named_parameters() if p.requires_grad}
         self.best_teacher = BestSnapshot(self.task.mode)
-        self._running = RunningMeans()
+        self._log = TrainingLog()
         self._metrics = RoleMetrics(self.task)
-        self._stage_optimizers: dict[str, StageOptimizers] = {}
         self._apply_stage()
 
     def network(self, role: str) -> ModalityNetwork:
@@ -243,18 +237,20 @@ class CrossModalDistillation(LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return for each stage the networks' optimizer and, if there are critics, theirs."""
+        self._stepper = Stepper(
+            self.optimizer_factory, self.critic_optimizer_factory, self.gradient_clip_norm
+        )
         learnable = {id(p) for n, p in self.named_parameters() if n in self._learnable}
+        optimizers: list[Optimizer] = []
         for stage in self.stages:
             parameters = [p for r in sorted(stage.trained) for p in self.networks[r].parameters()]
             parameters += stage.terms.main_parameters()
-            critics = stage.terms.critic_groups()
-            self._stage_optimizers[stage.name] = StageOptimizers(
-                self.optimizer_factory([p for p in parameters if id(p) in learnable]),
-                self.critic_optimizer_factory(chain(*critics)) if critics else None,
-                critics,
-                self.gradient_clip_norm,
+            optimizers += self._stepper.add_stage(
+                stage.name,
+                [p for p in parameters if id(p) in learnable],
+                stage.terms.critic_groups(),
             )
-        return [opt for stage in self.stages for opt in self._stage_optimizers[stage.name].all()]
+        return optimizers
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Check the labels while they are on the CPU, where that costs no synchronisation."""
@@ -283,7 +279,7 @@ class CrossModalDistillation(LightningModule):
             loss = loss + terms.critic_loss
         rate_factor = self.schedule.factor(epoch, stage.length(self.trainer.max_epochs))
         logs |= terms.logs | self._optimize(loss, batch_idx, rate_factor)
-        self._log_training(logs)
+        self._log.add(logs, self)
 
     def _represent(self, role: str, batch: Batch) -> Representation:
         with torch.set_grad_enabled(role in self.stage.trained):
@@ -299,29 +295,14 @@ class CrossModalDistillation(LightningModule):
     def _optimize(self, loss: Tensor, batch_idx: int, rate_factor: float) -> dict[str, Tensor]:
         batches = self.trainer.num_training_batches
         length, first, last = accumulation_window(batch_idx, batches, self.accumulate)
-        optimizers = self._stage_optimizers[self.stage.name]
         if first:
-            optimizers.zero_grad()
+            self._stepper.zero_grad(self.stage.name)
         self.manual_backward(loss / length)
         if not last:
             return {}
-        optimizers.set_rate(rate_factor)
         wrapped = self.optimizers()
-        candidates = wrapped if isinstance(wrapped, list) else [wrapped]
-        ticker = next(w for w in candidates if w.optimizer is optimizers.main)
-        norm = optimizers.step(ticker)
-        logs = {"learning_rate": torch.tensor(optimizers.main.param_groups[0]["lr"])}
-        return logs if norm is None else logs | {"gradient_norm": norm}
-
-    def _log_training(self, logs: dict[str, Tensor]) -> None:
-        self._running.add(logs)
-        step = self.trainer.fit_loop.total_batch_idx + 1
-        if self.trainer.is_last_batch:
-            self.log_dict(self._running.pop("train/"), on_step=False, on_epoch=True, batch_size=1)
-        elif step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            values = self._running.pop("train/")
-            for logger in self.loggers:
-                logger.log_metrics(values, step=step)
+        wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
+        return self._stepper.step(self.stage.name, wrapped, rate_factor)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Score the networks that the stage trains."""

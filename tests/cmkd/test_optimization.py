@@ -26,7 +26,7 @@ class Steps(Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         self.global_steps.append(trainer.global_step)
-        main = module._stage_optimizers[module.stage.name].main
+        main = module._stepper.stages[module.stage.name].main
         self.rates.append(main.param_groups[0]["lr"])
 
 
@@ -91,7 +91,7 @@ def test_gradients_of_networks_and_critics_are_clipped_apart(tmp_path):
         main, critic = [], []
 
         def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-            optimizers = module._stage_optimizers[module.stage.name]
+            optimizers = module._stepper.stages[module.stage.name]
             for kept, optimizer in ((self.main, optimizers.main), (self.critic, optimizers.critic)):
                 if optimizer is not None:
                     grads = [p.grad for g in optimizer.param_groups for p in g["params"]]
