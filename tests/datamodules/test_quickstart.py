@@ -133,7 +133,7 @@ def test_it_is_built_from_yaml(tmp_path):
         "  auxiliary_modalities: [video]\n"
         "  imprint: 0.5\n"
     )
-    built = parser.instantiate_classes(parser.parse_args([f"--data={config}"])).data
+    built = parser.instantiate(parser.parse_args([f"--data={config}"])).data
     assert built.modalities("test") == ["audio"]
     assert built.world.imprint == 0.5
     assert built.root == Path("data/quickstart")

@@ -94,9 +94,10 @@ def test_deleted_files_come_back_and_others_stay(copied, rendered):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("killed")])
 def test_an_interrupted_rendering_goes_on_where_it_stopped(error, rendered, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(type(error)):
+    with monkeypatch.context() as patch:
         fail_after(5, error, patch)
-        render_world(tmp_path, WORLD)
+        with pytest.raises(type(error)):
+            render_world(tmp_path, WORLD)
     done = len(list(clip_folder(tmp_path).rglob("*.mp4")))
     assert done == 5
     assert render_world(tmp_path, WORLD) == CLIPS - done
@@ -114,9 +115,10 @@ def test_what_a_killed_process_left_half_written_is_not_taken_for_a_clip(copied,
 
 
 def test_an_unfinished_folder_of_another_world_is_refused_too(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         fail_after(2, KeyboardInterrupt(), patch)
-        render_world(tmp_path, WORLD)
+        with pytest.raises(KeyboardInterrupt):
+            render_world(tmp_path, WORLD)
     with pytest.raises(ValueError, match="holds another world"):
         render_world(tmp_path, World(groups=2, test_groups=1, clips_per_group=1, seed=3))
 
