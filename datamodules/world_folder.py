@@ -72,8 +72,9 @@ def _render(root: Path, world: World, keys: list[ClipKey]) -> None:
 
     for label in {label for label, _, _ in keys}:
         (clip_folder(root) / CLASS_NAMES[label]).mkdir(parents=True, exist_ok=True)
-    # Threads suffice: drawing and encoding are NumPy's and FFmpeg's work, outside the GIL.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Threads suffice: drawing and encoding are NumPy's and FFmpeg's work, outside the GIL. Not all
+    # of it, so that many more would wait for each other.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         rendered = pool.map(partial(_render_one, root, world), keys)
         try:
             for _ in track(rendered, f"Rendering clips into {root}", total=len(keys)):
