@@ -31,7 +31,7 @@ class Quickstart(CrossModalDataModule):
         groups: scenes a class.
         test_groups: how many of them are for testing.
         clips_per_group: clips of a class at a scene.
-        imprint: how much of the object's light follows the loudness, from 0 to 1.
+        imprint: how strongly the object's light follows the loudness, from 0 to 2.
         ambiguous: share of clips that hold a second sound.
         silent: share of clips without an audio track.
         world_seed: seed of the rendering.
@@ -57,7 +57,7 @@ class Quickstart(CrossModalDataModule):
         groups: int = 25,
         test_groups: int = 7,
         clips_per_group: int = 3,
-        imprint: float = 0.9,
+        imprint: float = 1.0,
         ambiguous: float = 0.4,
         silent: float = 0.03,
         world_seed: int = 0,

@@ -54,7 +54,8 @@ class World:
             a backdrop gives no class away.
         test_groups: how many of the scenes, from the first on, are for testing only.
         clips_per_group: clips of a class at a scene.
-        imprint: how much of the light follows the loudness; 0 leaves no trace of the sound.
+        imprint: how strongly the light follows the loudness, from 0, which leaves no trace of the
+            sound, to 2.
         ambiguous: share of clips that hold a second sound.
         silent: share of clips without an audio track.
 
@@ -66,7 +67,7 @@ class World:
     groups: int = 25
     test_groups: int = 7
     clips_per_group: int = 3
-    imprint: float = 0.9
+    imprint: float = 1.0
     ambiguous: float = 0.4
     silent: float = 0.03
 
@@ -80,9 +81,11 @@ class World:
             )
         if not 1 <= self.clips_per_group <= 99:
             raise ValueError(f"clips_per_group: must be from 1 to 99, got {self.clips_per_group}")
-        for name in ("imprint", "ambiguous", "silent"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: must lie between 0 and 1, got {getattr(self, name)}")
+        for name, most in (("imprint", 2), ("ambiguous", 1), ("silent", 1)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(
+                    f"{name}: must lie between 0 and {most}, got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,9 @@ def render_clip(world: World, label: int, group: int, number: int) -> RenderedCl
 
 def _scene(rng: np.random.Generator) -> _Scene:
     return _Scene(
-        backdrop=rng.uniform(0.1, 0.4, 3),
+        backdrop=rng.uniform(0.1, 0.35, 3),
         slope=rng.uniform(-0.12, 0.12, (2, 3)),
-        colour=rng.uniform(0.35, 0.8, 3),
+        colour=rng.uniform(0.45, 0.85, 3),
         radius=rng.uniform(0.11, 0.15),
         pitch=float(np.exp(rng.uniform(-0.25, 0.25))),
         pace=rng.uniform(0.7, 1.1),

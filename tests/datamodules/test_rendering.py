@@ -167,7 +167,7 @@ def test_drums_are_quicker_than_bells_and_flutes_hold_their_tone():
         ("groups", 100),
         ("test_groups", 0),
         ("clips_per_group", 0),
-        ("imprint", 1.5),
+        ("imprint", 2.5),
         ("ambiguous", -0.1),
         ("silent", 2.0),
     ],
