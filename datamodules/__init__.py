@@ -3,6 +3,7 @@
 from datamodules.base import CrossModalDataModule
 from datamodules.feature_folds import FeatureFolds
 from datamodules.feature_splits import ArraySplit, FeatureSplit, GroupSplit, SuffixSplit
+from datamodules.quickstart import Quickstart
 from datamodules.ucf101 import UCF101
 from datamodules.validation_cut import ValidationCut
 
@@ -13,6 +14,7 @@ __all__ = [
     "FeatureFolds",
     "FeatureSplit",
     "GroupSplit",
+    "Quickstart",
     "SuffixSplit",
     "ValidationCut",
 ]
