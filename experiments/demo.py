@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -78,6 +79,8 @@ def main() -> None:
     begun = time.perf_counter()
     os.environ.setdefault("WANDB_SILENT", "true")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # The loader's two workers decode on the other cores.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) - 2))
     console = Console()
     folder = Path("runs") / "demo" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     outcomes = {}
