@@ -2,6 +2,7 @@
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from cmkd.distillation import CrossModalDistillation
@@ -53,6 +54,8 @@ class StageCheckpoint(ModelCheckpoint):
         pl_module: LightningModule,  # noqa: ARG002
         exception: BaseException,  # noqa: ARG002
     ) -> None:
-        """Write ``last.ckpt``; ``best.ckpt`` stays the best one."""
+        """Write ``last.ckpt`` and say how to go on; ``best.ckpt`` stays the best one."""
         if self._should_save_on_exception(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        if self.last_model_path:
+            rank_zero_info(f"interrupted; go on with --ckpt_path {self.last_model_path}")

@@ -24,6 +24,10 @@ class ResultsTable(Callback):
         self.seconds: dict[str, float] = {}
         self._since = 0.0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock: an epoch that is resumed in its middle does not start again."""
+        self._since = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Start the clock of an epoch; its stage is known at its end."""
         self._since = time.perf_counter()

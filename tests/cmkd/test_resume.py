@@ -1,10 +1,12 @@
 """A run that was interrupted ends where the uninterrupted one ends."""
 
+import time
+
 import pytest
 import torch
 from lightning.pytorch import Callback
 
-from cmkd.callbacks import StageCheckpoint
+from cmkd.callbacks import ResultsTable, StageCheckpoint
 from tests.cmkd.setting import (
     assert_same,
     make_amid,
@@ -95,3 +97,20 @@ def test_a_resumed_run_takes_the_learning_rate_of_the_config(tmp_path):
     trainer = make_trainer(tmp_path, 4)
     trainer.fit(slow, datamodule=data, ckpt_path=tmp_path / "a.ckpt")
     assert trainer.optimizers[1].param_groups[0]["lr"] == 1e-6
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, caplog):
+    caplog.set_level("INFO", logger="lightning.pytorch")
+    with pytest.raises(RuntimeError, match="plug"):
+        fit(tmp_path, callbacks=[Stop(1, 2)])
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert f"go on with --ckpt_path {last}" in caplog.text
+
+
+def test_the_time_of_a_stage_counts_from_the_resume(tmp_path):
+    with pytest.raises(RuntimeError, match="plug"):
+        fit(tmp_path, callbacks=[Stop(1, 2)])
+    results = ResultsTable()
+    begun = time.perf_counter()
+    fit(tmp_path, ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"), callbacks=[results])
+    assert 0 < sum(results.seconds.values()) <= time.perf_counter() - begun
