@@ -92,5 +92,17 @@ def run(args: list[str] | None = None) -> CrossModalCLI:
 
 
 def main() -> None:
-    """Run the command ``cmkd``."""
-    run()
+    """Run the command ``cmkd``.
+
+    What a constructor says about a config reaches the user as one line: jsonargparse wraps it in
+    the description of every type it tried.
+    """
+    try:
+        run()
+    except ValueError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if cause is error:
+            raise
+        raise SystemExit(f"cmkd: error: {cause}") from None

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from cmkd import CrossModalDistillation
-from cmkd.cli import run
+from cmkd.cli import main, run
 from tests.cmkd.setting import assert_same, weights
 
 TINY = str(Path(__file__).with_name("tiny.yaml"))
@@ -194,3 +194,11 @@ def test_a_config_that_is_not_there_is_named(capsys):
 def test_modalities_that_do_not_fit_are_named(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         fit(tmp_path, *arguments)
+
+
+def test_a_file_of_the_config_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    base = Path(__file__).parents[2] / "experiments" / "ravdess" / "base.yaml"
+    command = ["cmkd", "fit", "--config", str(base), "--data.init_args.file", "nowhere.npz"]
+    monkeypatch.setattr(sys, "argv", [*command, "--run.dir", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^cmkd: error: nowhere\.npz: no such file"):
+        main()
