@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cmkd.stages import TEACHERS
+
 #: Key of our own entry in a Lightning checkpoint.
 ENTRY = "cmkd"
 _NAMED = 6
@@ -93,7 +95,7 @@ def load_teacher(path: str, networks: nn.ModuleDict) -> str:
     checkpoint = read_checkpoint(path)
     entry = checkpoint[ENTRY]
     states = dict(entry["best_teacher"]["states"])
-    for role in ("teacher", "auxiliary"):
+    for role in TEACHERS:
         prefix = f"networks.{role}."
         last = {
             key.removeprefix(prefix): value

@@ -144,7 +144,7 @@ class CrossModalDistillation(LightningModule):
         )
         self.task = task(num_classes)
         sizes = {role: self.network(role).sizes for role in self.networks}
-        teacher_given = teacher_checkpoint is not None and not student_alone
+        teacher_given = self.teacher_checkpoint is not None
         self.has_teacher = teacher_given or (teacher_epochs > 0 and not student_alone)
         student_terms = dict(student_terms or {})
         if entropy_probe and self.has_teacher:

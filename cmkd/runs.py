@@ -95,18 +95,19 @@ class AppendingCSVLogger(CSVLogger):
     def experiment(self) -> object:
         """Return the writer; an earlier file is moved aside before it is made."""
         if self._experiment is None:
-            keep_earlier(self._folder / "metrics.csv")
+            metrics = self._folder / "metrics.csv"
+            if metrics.exists():
+                metrics.rename(free_path(metrics))
         return super().experiment
 
 
-def keep_earlier(path: Path) -> None:
-    """Rename a file that exists to the next free ``<stem>-<n><suffix>``."""
-    if not path.exists():
-        return
-    number = 1
-    while (kept := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+def free_path(path: Path) -> Path:
+    """Return path if nothing is there, else the first free ``<stem>-<n><suffix>``."""
+    free, number = path, 0
+    while free.exists():
         number += 1
-    path.rename(kept)
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def _wandb_logger(project: str, folder: Path, mode: str) -> Logger:

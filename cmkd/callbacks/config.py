@@ -6,6 +6,8 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
+from cmkd.runs import free_path
+
 
 class RunConfig(SaveConfigCallback):
     """Writes ``config.yaml`` into the run's folder and logs the whole config to every logger.
@@ -29,10 +31,7 @@ class RunConfig(SaveConfigCallback):
         """Write the file and log the config."""
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        path, number = folder / self.config_filename, 0
-        while path.exists():
-            number += 1
-            path = folder / f"{Path(self.config_filename).stem}-{number}.yaml"
+        path = free_path(folder / self.config_filename)
         self.parser.save(self.config, path, skip_unset=False)
         for logger in trainer.loggers:
             logger.log_hyperparams({"config": yaml.safe_load(path.read_text())})

@@ -1,7 +1,6 @@
 """A progress bar that names the stage."""
 
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 
 from cmkd.distillation import CrossModalDistillation
 
@@ -15,8 +14,7 @@ class StageProgressBar(RichProgressBar):
     """
 
     def __init__(self, refresh_rate: int = 5, leave: bool = False) -> None:
-        # A version number of the logger says nothing to the one who watches.
-        super().__init__(refresh_rate=refresh_rate, leave=leave, theme=RichProgressBarTheme())
+        super().__init__(refresh_rate=refresh_rate, leave=leave)
 
     def _get_train_description(self, current_epoch: int) -> str:
         description: str = super()._get_train_description(current_epoch)
