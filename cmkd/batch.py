@@ -9,6 +9,7 @@ key            value
                ``audio`` (B, 1, L) waveform, ``face`` (B, D) features or (B, L, D) a sequence
 ``label``      (B,) int64
 ``index``      (B,) int64, the sample's number in its dataset (windows of one clip share it)
+``window``     (B,) int64, the window's number in its clip; may be missing, which means 0
 ``present``    {modality: (B,) bool}; an absent modality is zeros here with ``present`` False
 ``length``     {modality: (B,) int64}; valid steps of a padded sequence, only for sequences
 =============  =========================================================================
@@ -23,7 +24,7 @@ from torch import Tensor
 
 Batch: TypeAlias = dict[str, Any]
 
-RESERVED_KEYS = frozenset({"label", "index", "present", "length"})
+RESERVED_KEYS = frozenset({"label", "index", "window", "present", "length"})
 
 
 def batch_modalities(batch: Batch) -> list[str]:

@@ -95,7 +95,7 @@ def load_teacher(path: str, networks: nn.ModuleDict) -> str:
     checkpoint = read_checkpoint(path)
     entry = checkpoint[ENTRY]
     states = dict(entry["best_teacher"]["states"])
-    for role in TEACHERS:
+    for role in [role for role in TEACHERS if role in networks]:
         prefix = f"networks.{role}."
         last = {
             key.removeprefix(prefix): value

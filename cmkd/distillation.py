@@ -54,7 +54,7 @@ class CrossModalDistillation(LightningModule):
 
     Args:
         student_modalities: what the student sees.
-        auxiliary_modalities: what exists in training only.
+        auxiliary_modalities: what exists in training only; without any there is no auxiliary model.
         encoders: builds the encoder of each modality; called once for each network that has it.
         num_classes: number of outputs of each head; the CLI links it from the datamodule.
         teacher_encoders: overrides ``encoders`` by modality for the teacher and the auxiliary
@@ -169,6 +169,9 @@ class CrossModalDistillation(LightningModule):
         assert isinstance(network, ModalityNetwork)  # noqa: S101 - for the type checker
         return network
 
+    def _teachers(self) -> dict[str, nn.Module]:
+        return {role: self.networks[role] for role in TEACHERS if role in self.networks}
+
     def forward(self, batch: Batch) -> Representation:
         """Return the student's representation of a batch that holds its modalities."""
         representation: Representation = self.network("student")(batch)
@@ -207,7 +210,7 @@ class CrossModalDistillation(LightningModule):
                 "the teacher was never validated: the student learns from the teacher of the last "
                 "epoch, not from the best one"
             )
-        self.best_teacher.restore({role: self.networks[role] for role in TEACHERS})
+        self.best_teacher.restore(self._teachers())
         if not self.keep_cotrained_student:
             new = self.roles.build("student", self.seed)
             self.networks["student"].load_state_dict(new.state_dict())
@@ -314,8 +317,7 @@ class CrossModalDistillation(LightningModule):
         values = self._log_metrics("val")
         score = values.get(f"val/teacher_{self.task.monitor}")
         if score is not None and not self.trainer.sanity_checking:
-            teachers = {role: self.networks[role] for role in TEACHERS}
-            self.best_teacher.offer(float(score), self.current_epoch, teachers)
+            self.best_teacher.offer(float(score), self.current_epoch, self._teachers())
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Score the student; the teacher too where the batch holds the auxiliary modalities."""

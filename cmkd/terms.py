@@ -49,7 +49,8 @@ class Terms(nn.Module):
         stage: the stage's name.
 
     Raises:
-        ValueError: for a negative weight or warm-up, or an objective that does not fit.
+        ValueError: for a negative weight or warm-up, an objective that does not fit, or one that
+            asks for a network that is not there.
     """
 
     def __init__(
@@ -76,6 +77,11 @@ class Terms(nn.Module):
                     self.objectives[name] = term.objective(sizes)
                 except ValueError as error:
                     raise ValueError(f"{stage}_terms.{name}: {error}") from error
+                except KeyError as role:
+                    raise ValueError(
+                        f"{stage}_terms.{name}: there is no network {role}; this run has "
+                        f"{', '.join(sizes)} (no auxiliary model without auxiliary_modalities)"
+                    ) from role
             self.weights[name] = term.weight
             self.warmup_epochs[name] = term.warmup_epochs
 

@@ -1,17 +1,22 @@
 """What all datamodules share: which modality is read where, and how the loaders are made."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from cmkd.batch import RESERVED_KEYS, Batch
 from datamodules.collate import Sample, collate
+from datamodules.incomplete import IncompleteTraining
 from datamodules.sampler import EpochSampler, LazyLoader
 
-Split = Literal["train", "val", "test"]
+#: ``gallery``: the training and validation samples together, as evaluation reads them.
+Split = Literal["train", "val", "test", "gallery"]
 
 
 class SampleDataset(Protocol):
@@ -25,6 +30,10 @@ class SampleDataset(Protocol):
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample: ...
 
+    def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
+        """Make modality ``m`` of sample ``i`` absent where ``kept[m][i]`` is False."""
+        ...
+
 
 def check_modalities(
     student: Sequence[str], auxiliary: Sequence[str], offered: Sequence[str], owner: str
@@ -33,12 +42,13 @@ def check_modalities(
 
     Args:
         student: what the student sees, in training and at test.
-        auxiliary: what exists in training only.
+        auxiliary: what exists in training only; may be empty, for a student alone.
         offered: what the data has.
         owner: whose argument it is, for the message.
 
     Raises:
-        ValueError: for an empty set, a name given twice, unknown or reserved, or overlapping sets.
+        ValueError: for a student without modalities, a name given twice, unknown or reserved, or
+            overlapping sets.
     """
     reserved = RESERVED_KEYS.intersection(offered)
     if reserved:
@@ -46,11 +56,11 @@ def check_modalities(
             f"{owner}: {', '.join(sorted(reserved))} is a key of the batch and cannot be a "
             "modality's name; rename it in the data"
         )
+    if not student:
+        raise ValueError(
+            f"{owner}.student_modalities is empty: name at least one of {', '.join(offered)}"
+        )
     for argument, names in (("student_modalities", student), ("auxiliary_modalities", auxiliary)):
-        if not names:
-            raise ValueError(
-                f"{owner}.{argument} is empty: name at least one of {', '.join(offered)}"
-            )
         if len(set(names)) != len(names):
             raise ValueError(f"{owner}.{argument} names a modality twice: {', '.join(names)}")
         unknown = [name for name in names if name not in offered]
@@ -79,19 +89,26 @@ class CrossModalDataModule(LightningDataModule):
 
     Args:
         student_modalities: what the student sees, in training and at test.
-        auxiliary_modalities: what only the teacher sees, in training.
+        auxiliary_modalities: what only the teacher sees, in training; empty for a student alone.
         batch_size: samples a batch and rank.
         num_workers: loader processes; 0 reads in the main process.
         auxiliary_at_test: let the test and predict loaders hold the auxiliary modalities too, to
             evaluate the teacher.
+        gallery: add a second test loader over the whole training list (validation part included),
+            read as for evaluation: what the test clips are searched in.
+        incomplete: which auxiliary modalities the training samples lack; None: they lack none.
         seed: seed of the order and the augmentation.
 
+    Attributes:
+        collate_fn: puts the samples of a batch together.
+
     Raises:
-        ValueError: for modality sets that are empty, overlap or name what the data lacks, or a
-            number out of its range.
+        ValueError: for a student without modalities, sets that overlap or name what the data lacks,
+            or a number out of its range.
     """
 
     class_names: list[str]
+    collate_fn: ClassVar[Callable[..., Batch]] = staticmethod(collate)
 
     def __init__(
         self,
@@ -100,6 +117,8 @@ class CrossModalDataModule(LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         auxiliary_at_test: bool = False,
+        gallery: bool = False,
+        incomplete: IncompleteTraining | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -116,7 +135,11 @@ class CrossModalDataModule(LightningDataModule):
         self.auxiliary_modalities = list(auxiliary_modalities)
         self.batch_size = batch_size
         self.num_workers = num_workers
+        if incomplete is not None:
+            incomplete.check(self.auxiliary_modalities, owner)
         self.auxiliary_at_test = auxiliary_at_test
+        self.gallery = gallery
+        self.incomplete = incomplete
         self.seed = seed
         self._datasets: dict[Split, SampleDataset] = {}
 
@@ -134,9 +157,22 @@ class CrossModalDataModule(LightningDataModule):
         """Return the dataset of one split, reading nothing but the given modalities."""
         raise NotImplementedError
 
+    def media_files(self) -> list[Path]:
+        """Return the media files of all splits that a loader may open; none by default.
+
+        ``cmkd prepare`` reads them once, so that training does not probe them again.
+        """
+        return []
+
+    def describe(self) -> list[str]:
+        """Return what the data holds, a line a fact, for ``cmkd prepare`` to print."""
+        return [
+            f"{split}: {len(self.dataset(split))} samples" for split in ("train", "val", "test")
+        ] + [f"{self.num_classes} classes"]
+
     def modalities(self, split: Split) -> list[str]:
         """Return the modalities that the samples of a split hold."""
-        if split == "test" and not self.auxiliary_at_test:
+        if split in ("test", "gallery") and not self.auxiliary_at_test:
             return self.student_modalities
         return self.student_modalities + self.auxiliary_modalities
 
@@ -153,13 +189,18 @@ class CrossModalDataModule(LightningDataModule):
                     f"{type(self).__name__}: the {split} split is empty; check the arguments that "
                     "choose and divide the data"
                 )
+            if split == "train" and self.incomplete is not None:
+                built.keep_only(
+                    self.incomplete.kept(self.auxiliary_modalities, len(built), self.seed)
+                )
             self._datasets[split] = built
         return self._datasets[split]
 
     def setup(self, stage: str) -> None:
         """Build the datasets a stage needs, so that bad data is reported before training."""
         needed: dict[str, list[Split]] = {"fit": ["train", "val"], "validate": ["val"]}
-        for split in needed.get(stage, ["test"]):
+        evaluated: list[Split] = ["test", "gallery"] if self.gallery else ["test"]
+        for split in needed.get(stage, evaluated):
             self.dataset(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -177,26 +218,29 @@ class CrossModalDataModule(LightningDataModule):
                 else None
             ),
         )
-        return self._loader(dataset, sampler=sampler)
+        return self._loader(dataset, sampler=sampler, on_end=getattr(dataset, "end_epoch", None))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches, in order, with all modalities."""
         return self._loader(self.dataset("val"))
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the test batches, in order, with the student's modalities."""
-        return self._loader(self.dataset("test"))
+    def test_dataloader(self) -> DataLoader[Batch] | dict[str, DataLoader[Batch]]:
+        """Return the test batches, in order, with the student's modalities; the gallery's too."""
+        test = self.predict_dataloader()
+        if not self.gallery:
+            return test
+        return {"test": test, "gallery": self._loader(self.dataset("gallery"))}
 
     def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return the same batches as ``test_dataloader``."""
-        return self.test_dataloader()
+        """Return the test batches, in order, with the student's modalities."""
+        return self._loader(self.dataset("test"))
 
     def _loader(self, dataset: SampleDataset, **kwargs: Any) -> DataLoader[Batch]:
         return LazyLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             num_workers=self.num_workers,
-            collate_fn=collate,
+            collate_fn=self.collate_fn,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
             **kwargs,

@@ -1,159 +1,186 @@
-"""The dataset of audio-visual clips: windows of video, and the audio of the same time."""
+"""The datasets of clips: a random view of each in training, fixed windows in evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from datamodules.clip_transforms import (
-    KINETICS_MEAN,
-    KINETICS_STD,
-    center_crop,
-    normalize,
-    random_crop,
-)
+from datamodules.clip_format import ClipFormat
+from datamodules.clip_table import ClipTable
 from datamodules.collate import Sample
-from datamodules.decode import read_audio, read_video
-from datamodules.media import MediaInfo, probe
+from datamodules.corrupt import CorruptClips
+from datamodules.media import MediaError
+from datamodules.readers import Reader
 from datamodules.sampler import sample_rng
+from datamodules.views import (
+    CLOCK,
+    Timeline,
+    View,
+    middle_view,
+    random_view,
+    view_at,
+    window_starts,
+)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A media file with its class number."""
-
-    path: Path
-    label: int
-
-
-@dataclass(frozen=True)
-class ClipFormat:
-    """What a sample holds of its clip.
-
-    Attributes:
-        frames: frames of a window, T.
-        frame_stride: step between them in frames of the file.
-        resize: (height, width) that frames are scaled to before the crop.
-        size: side of the square crop.
-        mean: subtracted, by colour channel, from values in [0, 1].
-        std: what the difference is divided by.
-        sample_rate: audio samples a second.
-        audio_seconds: length of the audio, centred on the window of frames; None: as long as the
-            window is at 25 frames a second, UCF101's usual rate. Fixed, because a batch needs one
-            length whatever the files' frame rates.
-
-    Raises:
-        ValueError: for a number out of its range; names the argument.
-    """
-
-    frames: int = 16
-    frame_stride: int = 1
-    resize: tuple[int, int] = (128, 171)
-    size: int = 112
-    mean: Sequence[float] = KINETICS_MEAN
-    std: Sequence[float] = KINETICS_STD
-    sample_rate: int = 16_000
-    audio_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("frames", "frame_stride", "size", "sample_rate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        if self.size > min(self.resize):
-            raise ValueError(
-                f"size: the crop of {self.size} does not fit into frames of resize "
-                f"{tuple(self.resize)}; make size smaller or resize larger"
-            )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError("mean, std: give three numbers each, those of std above 0")
-        if self.samples < 1:
-            raise ValueError(
-                f"audio_seconds: {self.audio_seconds} at {self.sample_rate} samples a second is "
-                "less than one sample"
-            )
-
-    @property
-    def span(self) -> int:
-        """Return how many frames of the file a window covers."""
-        return (self.frames - 1) * self.frame_stride + 1
-
-    @property
-    def samples(self) -> int:
-        """Return the number of audio samples, L."""
-        seconds = self.audio_seconds
-        if seconds is None:
-            seconds = self.frames * self.frame_stride / 25
-        return round(seconds * self.sample_rate)
-
-
-class Clips:
-    """Samples of clips: ``video`` (3, T, size, size) float32 and ``audio`` (1, L) float32.
-
-    A training sample (``clips[index, epoch]``) has a random window, crop and flip; any other
-    (``clips[index]``) the middle ones. The audio is centred on the time of the frames. Where a
-    clip has no audio track it is zeros and ``present`` says so. A modality that is not asked for
-    is not decoded.
+class ClipReader:
+    """Makes samples of clips: every modality that is asked for, of the same view.
 
     Args:
-        clips: the files and their labels; a sample's ``index`` is its place here.
-        modalities: ``video``, ``audio`` or both.
+        table: the clips; a sample's ``index`` is its row.
+        readers: by modality; the first that has a timeline says how long a clip is.
         form: what a sample holds.
-        seed: seed of the augmentation.
     """
 
-    def __init__(
-        self, clips: Sequence[Clip], modalities: Sequence[str], form: ClipFormat, seed: int = 0
-    ) -> None:
-        self.clips = list(clips)
-        self.modalities = list(modalities)
+    def __init__(self, table: ClipTable, readers: Mapping[str, Reader], form: ClipFormat) -> None:
+        self.table = table
+        self.readers = dict(readers)
         self.form = form
-        self.seed = seed
+        self._kept: dict[str, NDArray[np.bool_]] = {}
 
-    def __len__(self) -> int:
-        return len(self.clips)
+    def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
+        """Make modality ``m`` of row ``i`` absent where ``kept[m][i]`` is False; not even read."""
+        self._kept = dict(kept)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
-        index = key[0] if isinstance(key, tuple) else key
-        rng = sample_rng(self.seed, key[1], index) if isinstance(key, tuple) else None
-        clip = self.clips[index]
-        info = probe(clip.path)
-        last_start = max(0, info.frames - self.form.span)
-        start = last_start // 2 if rng is None else int(rng.integers(last_start + 1))
-        sample: Sample = {"label": clip.label, "index": index, "present": {}}
-        if "video" in self.modalities:
-            sample["video"] = self._video(clip.path, start, rng)
-            sample["present"]["video"] = True
-        if "audio" in self.modalities:
-            audio = self._audio(clip.path, start, info)
-            sample["present"]["audio"] = audio is not None
-            sample["audio"] = torch.zeros(1, self.form.samples) if audio is None else audio
+    def timeline(self, row: int) -> Timeline:
+        """Return a clip's length.
+
+        Raises:
+            MediaError: for a file that does not open, or a segment outside its file.
+        """
+        clip = self.table[row]
+        for reader in self.readers.values():
+            timeline = reader.timeline(clip)
+            if timeline is not None:
+                return timeline
+        return Timeline(1, CLOCK)  # nothing that passes in time: stored features, text
+
+    def read(self, row: int, view: View) -> Sample:
+        """Return a sample.
+
+        Raises:
+            MediaError: for a file that does not decode.
+        """
+        clip = self.table[row]
+        sample: Sample = {"label": clip.label, "index": row, "present": {}}
+        for modality, reader in self.readers.items():
+            kept = modality not in self._kept or self._kept[modality][row]
+            value = reader.read(clip, view) if kept else None
+            sample["present"][modality] = value is not None
+            sample[modality] = reader.blank() if value is None else value
+            if reader.is_sequence:
+                sample.setdefault("length", {})[modality] = len(sample[modality])
         return sample
 
-    def count_without_audio(self) -> int:
-        """Return how many clips have no audio track, reading nothing but the headers.
+    def timelines(self) -> list[Timeline]:
+        """Return the length of every clip.
 
         Raises:
             MediaError: for the first file that does not open.
         """
-        # Threads, because over a network file system opening a file is mostly waiting.
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            infos = pool.map(probe, [clip.path for clip in self.clips])
-            return sum(not info.has_audio for info in infos)
+        return _in_threads(self.timeline, range(len(self.table)))
 
-    def _video(self, path: Path, start: int, rng: np.random.Generator | None) -> Tensor:
-        form = self.form
-        frames = read_video(path, start, form.frames, form.frame_stride, form.resize)
-        crop = (
-            center_crop(frames, form.size) if rng is None else random_crop(frames, form.size, rng)
-        )
-        return normalize(crop, form.mean, form.std)
+    def count_absent(self, modality: str) -> int:
+        """Return how many clips lack a modality, reading headers at most.
 
-    def _audio(self, path: Path, start: int, info: MediaInfo) -> Tensor | None:
-        form = self.form
-        center = info.time_of(start + form.frames * form.frame_stride / 2)
-        begin = center - form.samples / form.sample_rate / 2
-        return read_audio(path, begin, form.samples, form.sample_rate)
+        Raises:
+            MediaError: for the first file that does not open.
+        """
+        return len(self.table) - sum(_in_threads(self.readers[modality].has, self.table))
+
+
+def _in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    # Over a network file system opening a file is mostly waiting.
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(function, items))
+
+
+class Clips:
+    """A sample a clip: ``clips[index, epoch]`` is a random view, ``clips[index]`` the middle one.
+
+    Args:
+        reader: makes the samples.
+        corrupt: what to do about a clip that cannot be read.
+        seed: seed of the views.
+    """
+
+    def __init__(self, reader: ClipReader, corrupt: CorruptClips, seed: int = 0) -> None:
+        self.reader = reader
+        self.corrupt = corrupt
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.reader.table)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        if not isinstance(key, tuple):
+            return self.reader.read(key, middle_view(self.reader.timeline(key), self.reader.form))
+        index, epoch = key
+        rng = sample_rng(self.seed, epoch, index)
+        while True:
+            try:
+                view = random_view(self.reader.timeline(index), self.reader.form, rng)
+                return self.reader.read(index, view)
+            except MediaError as error:
+                self.corrupt.add(error)
+                index = int(rng.integers(len(self)))
+
+    def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
+        """See ``ClipReader.keep_only``."""
+        self.reader.keep_only(kept)
+
+    def end_epoch(self) -> None:
+        """Report the corrupt clips of the epoch."""
+        self.corrupt.report()
+
+
+class ClipWindows:
+    """A sample a window: clips at fixed windows, for evaluation.
+
+    The windows of a clip share its ``index``; ``window`` is their number in it. Whoever scores
+    them takes the mean over a clip's windows.
+
+    Args:
+        reader: makes the samples.
+        stride: frames from one window to the next; None: the middle window alone.
+        max_windows: most windows of a clip, evenly spaced; None: all.
+
+    Raises:
+        MediaError: for a file that does not open; the lengths have to be known beforehand.
+    """
+
+    def __init__(
+        self, reader: ClipReader, stride: int | None = None, max_windows: int | None = None
+    ) -> None:
+        self.reader = reader
+        form, rows = reader.form, range(len(reader.table))
+        if stride is None:
+            starts = [[-1] for _ in rows]
+        else:
+            starts = [
+                list(window_starts(timeline.frames, form.span, stride, max_windows))
+                for timeline in reader.timelines()
+            ]
+        counts = np.array([len(one) for one in starts], dtype=np.int64)
+        self._row = np.repeat(np.arange(len(counts)), counts)
+        self._start = np.array([start for one in starts for start in one], dtype=np.int32)
+        self._window = np.arange(len(self._row)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        place = key[0] if isinstance(key, tuple) else key
+        row, start = int(self._row[place]), int(self._start[place])
+        timeline, form = self.reader.timeline(row), self.reader.form
+        view = middle_view(timeline, form) if start < 0 else view_at(timeline, form, start)
+        return self.reader.read(row, view) | {"window": int(self._window[place])}
+
+    def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
+        """See ``ClipReader.keep_only``."""
+        self.reader.keep_only(kept)

@@ -18,8 +18,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
     Args:
         samples: each {modality: tensor, ``label``: int (float for regression), ``index``: int,
-            ``present``: {modality: bool}, optionally ``length``: {modality: int}}. A modality with
-            a length is a sequence (L, ...) and is padded with zeros to the batch's longest.
+            ``present``: {modality: bool}, optionally ``length``: {modality: int} and ``window``:
+            int}. A modality with a length is a sequence (L, ...) and is padded with zeros to the
+            batch's longest.
 
     Raises:
         ValueError: when samples hold different modalities or tensors that do not stack; names the
@@ -35,6 +36,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     }
     batch["label"] = torch.tensor([sample["label"] for sample in samples])
     batch["index"] = torch.tensor([sample["index"] for sample in samples])
+    if "window" in first:
+        batch["window"] = torch.tensor([sample["window"] for sample in samples])
     batch["present"] = {
         name: torch.tensor([bool(sample["present"][name]) for sample in samples])
         for name in modalities

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from datamodules.base import CrossModalDataModule, Split
-from datamodules.clips import Clips
+from datamodules.base import CrossModalDataModule, SampleDataset, Split
 from datamodules.rendering import CLASS_NAMES, FRAME_RATE, SAMPLE_RATE, SIZE, World
 from datamodules.ucf101 import UCF101
 from datamodules.world_folder import clip_folder, list_folder, render_world
@@ -38,10 +38,7 @@ class Quickstart(CrossModalDataModule):
         val_fraction: share of the training groups that validates.
         frames: frames of a window, of the 20 a clip has.
         size: side of the square crop, of the 48 pixels a frame has.
-        batch_size: samples a batch and rank.
-        num_workers: loader processes; 0 reads in the main process.
-        auxiliary_at_test: let the test batches hold the auxiliary modalities too.
-        seed: seed of the validation groups, the order and the augmentation.
+        **kwargs: of ``CrossModalDataModule``.
 
     Raises:
         ValueError: for modalities or numbers that do not fit.
@@ -64,19 +61,9 @@ class Quickstart(CrossModalDataModule):
         val_fraction: float = 0.15,
         frames: int = 16,
         size: int = 40,
-        batch_size: int = 16,
-        num_workers: int = 0,
-        auxiliary_at_test: bool = False,
-        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            student_modalities=list(student_modalities),
-            auxiliary_modalities=list(auxiliary_modalities),
-            batch_size=batch_size,
-            num_workers=num_workers,
-            auxiliary_at_test=auxiliary_at_test,
-            seed=seed,
-        )
+        super().__init__(list(student_modalities), list(auxiliary_modalities), **kwargs)
         self.root = Path(root)
         self.world = World(
             seed=world_seed,
@@ -101,7 +88,7 @@ class Quickstart(CrossModalDataModule):
         """
         render_world(self.root, self.world)
 
-    def build_dataset(self, split: Split, modalities: list[str]) -> Clips:
+    def build_dataset(self, split: Split, modalities: list[str]) -> SampleDataset:
         """Return the dataset of one split as UCF101 reads it.
 
         Raises:

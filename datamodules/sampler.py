@@ -82,10 +82,25 @@ class LazyLoader(DataLoader[Item]):
 
     Lightning makes the iterator of a resumed run's first epoch before it tells the sampler which
     epoch it is, and workers would begin at once with the order of another.
+
+    Args:
+        dataset: as of ``DataLoader``.
+        on_end: called when an iteration ends, early or not.
+        **kwargs: as of ``DataLoader``.
     """
 
+    def __init__(
+        self, dataset: Dataset[Item], on_end: Callable[[], None] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(dataset, **kwargs)
+        self._on_end = on_end
+
     def __iter__(self) -> Any:
-        yield from super().__iter__()
+        try:
+            yield from super().__iter__()
+        finally:
+            if self._on_end is not None:
+                self._on_end()
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: that there is a state tells Lightning that an epoch can be resumed.

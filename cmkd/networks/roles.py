@@ -17,7 +17,8 @@ class RoleBuilder:
 
     Args:
         student: the student's modalities.
-        auxiliary: the auxiliary modalities; the teacher has both.
+        auxiliary: the auxiliary modalities; the teacher has both. Without any there is no
+            auxiliary model, and the teacher sees what the student sees.
         encoders: builds the encoder of each modality.
         teacher_encoders: overrides of ``encoders`` for the teacher and the auxiliary model.
         fusion: builds the fusion of a network with several modalities.
@@ -25,8 +26,12 @@ class RoleBuilder:
         num_outputs: width of the heads.
         dropout: dropout in front of the heads.
 
+    Attributes:
+        modalities: the modalities of each network there is, by role.
+
     Raises:
-        ValueError: for empty or overlapping modality sets, or a modality without an encoder.
+        ValueError: for a student without modalities, overlapping modality sets, or a modality
+            without an encoder.
     """
 
     def __init__(
@@ -40,10 +45,12 @@ class RoleBuilder:
         num_outputs: int,
         dropout: float,
     ) -> None:
+        if not student:
+            raise ValueError(
+                f"model.student_modalities is empty; name at least one of {', '.join(encoders)}"
+            )
         for name, modalities in (("student", student), ("auxiliary", auxiliary)):
             argument = f"model.{name}_modalities"
-            if not modalities:
-                raise ValueError(f"{argument} is empty; name at least one of {', '.join(encoders)}")
             if len(set(modalities)) < len(modalities):
                 raise ValueError(f"{argument} names a modality twice: {', '.join(modalities)}")
         shared = sorted(set(student) & set(auxiliary))
@@ -54,9 +61,10 @@ class RoleBuilder:
             )
         self.modalities = {
             "student": list(student),
-            "auxiliary": list(auxiliary),
             "teacher": [*student, *auxiliary],
         }
+        if auxiliary:
+            self.modalities["auxiliary"] = list(auxiliary)
         for argument, given in (("encoders", encoders), ("teacher_encoders", teacher_encoders)):
             unknown = sorted(set(given) - set(self.modalities["teacher"]))
             if unknown:
@@ -71,7 +79,7 @@ class RoleBuilder:
                 f"{', '.join(encoders)}); add one or correct the modality's name"
             )
         self._encoders = {role: dict(encoders) for role in self.modalities}
-        for role in ("teacher", "auxiliary"):
+        for role in self._encoders.keys() - {"student"}:
             self._encoders[role] |= teacher_encoders
         self._fusion = fusion
         self._embedding_dim = embedding_dim

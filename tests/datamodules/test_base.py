@@ -3,6 +3,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from datamodules.base import CrossModalDataModule
+from datamodules.incomplete import IncompleteTraining
 
 
 class Numbers:
@@ -22,10 +23,13 @@ class Numbers:
             "present": dict.fromkeys(self.modalities, True),
         }
 
+    def keep_only(self, kept):
+        self.kept = kept
+
 
 class NumbersData(CrossModalDataModule):
     offered_modalities = ("face", "audio", "text")
-    lengths = {"train": 9, "val": 5, "test": 3}  # noqa: RUF012
+    lengths = {"train": 9, "val": 5, "test": 3, "gallery": 14}  # noqa: RUF012
 
     def __init__(self, student=("face",), auxiliary=("audio",), **kwargs):
         super().__init__(list(student), list(auxiliary), **kwargs)
@@ -115,11 +119,38 @@ def test_the_number_of_classes_is_known_without_setup():
     assert NumbersData().num_classes == 2
 
 
+def test_a_student_alone_needs_no_auxiliary_modality():
+    batch = next(iter(NumbersData(auxiliary=[]).train_dataloader()))
+    assert list(batch["present"]) == ["face"]
+
+
+def test_a_gallery_is_a_second_test_loader_over_training_and_validation_samples():
+    data = NumbersData(gallery=True)
+    data.setup("test")
+    loaders = data.test_dataloader()
+    assert list(loaders) == ["test", "gallery"]
+    batches = list(loaders["gallery"])
+    assert rows(batches) == list(range(14))
+    assert all("audio" not in batch for batch in batches)
+    assert all((batch["face"] == -1).all() for batch in batches)  # not augmented
+    assert rows(data.predict_dataloader()) == rows(loaders["test"])
+
+
+def test_training_samples_lack_what_incomplete_says_and_no_other_part_does():
+    data = NumbersData(
+        auxiliary=["audio", "text"], incomplete=IncompleteTraining({"audio": 0.3, "text": 0.5})
+    )
+    data.setup("fit")
+    kept = data.dataset("train").kept
+    assert kept.keys() == {"audio", "text"}
+    assert (kept["audio"] | kept["text"]).all()
+    assert not hasattr(data.dataset("val"), "kept")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"student": []}, "student_modalities is empty.*face, audio, text"),
-        ({"auxiliary": []}, "auxiliary_modalities is empty"),
         ({"student": ["fase"]}, "student_modalities.*'fase'.*face, audio, text"),
         ({"auxiliary": ["flow"]}, "auxiliary_modalities.*'flow'.*face, audio, text"),
         ({"student": ["face", "audio"]}, "'audio' stands in student_modalities and in"),

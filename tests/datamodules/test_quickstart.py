@@ -7,7 +7,14 @@ import torch
 from datamodules.quickstart import Quickstart
 from datamodules.rendering import CLASS_NAMES
 
-TINY = {"groups": 4, "test_groups": 1, "clips_per_group": 1, "silent": 0.5, "val_fraction": 0.3}
+TINY = {
+    "batch_size": 16,
+    "groups": 4,
+    "test_groups": 1,
+    "clips_per_group": 1,
+    "silent": 0.5,
+    "val_fraction": 0.3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,7 @@ def quickstart(root) -> Quickstart:
 
 
 def groups(datamodule: Quickstart, split: str) -> set[str]:
-    return {clip.path.stem.split("_")[2] for clip in datamodule.dataset(split).clips}
+    return {clip.name.split("_")[2] for clip in datamodule.dataset(split).reader.table}
 
 
 def test_classes_are_known_before_anything_is_rendered(tmp_path):
@@ -78,7 +85,7 @@ def test_the_test_batches_do_not_hold_the_sound(quickstart):
 
 def test_every_class_is_in_training_and_test(quickstart):
     for split in ("train", "test"):
-        assert {clip.label for clip in quickstart.dataset(split).clips} == set(range(12))
+        assert {clip.label for clip in quickstart.dataset(split).reader.table} == set(range(12))
 
 
 def test_a_scene_is_for_training_or_for_testing(quickstart):

@@ -5,8 +5,8 @@ import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import UCF101, CrossModalDataModule
-from datamodules import clips as clips_module
-from datamodules import ucf101 as ucf101_module
+from datamodules import clip_datamodule as clip_datamodule_module
+from datamodules import readers as readers_module
 from datamodules.media import MediaError
 from tests.datamodules.media_files import write_clip, write_ucf_layout
 from tests.real_data import DATA, needs_real_data
@@ -25,7 +25,7 @@ def ucf(layout, student=("video",), auxiliary=("audio",), **arguments):
 
 
 def names(dataset):
-    return [clip.path.stem for clip in dataset.clips]
+    return [clip.name for clip in dataset.reader.table]
 
 
 def relist(layout, tmp_path, part="trainlist01.txt", edit=lambda lines: lines):
@@ -59,16 +59,15 @@ def test_no_group_stands_in_training_and_validation(layout):
 def test_labels_and_names_follow_the_class_index(layout):
     data = ucf(layout)
     assert (data.num_classes, data.class_names) == (3, ["Archery", "Bowling", "Diving"])
-    for clip in data.dataset("train").clips:
-        assert data.class_names[clip.label] == clip.path.parent.name
+    for clip in data.clips("train"):
+        assert data.class_names[clip.label] == clip.name.split("_")[1]
 
 
 def test_chosen_classes_are_numbered_anew(layout):
     data = ucf(layout, classes=["Diving", "Archery"])
     assert data.class_names == ["Archery", "Diving"]
     for split in ("train", "test"):
-        clips = data.dataset(split).clips
-        assert {(clip.path.parent.name, clip.label) for clip in clips} == {
+        assert {(clip.name.split("_")[1], clip.label) for clip in data.clips(split)} == {
             ("Archery", 0),
             ("Diving", 1),
         }
@@ -76,7 +75,7 @@ def test_chosen_classes_are_numbered_anew(layout):
 
 def test_batches_mask_clips_without_audio_and_log_their_number_once(layout, monkeypatch):
     lines = []
-    monkeypatch.setattr(ucf101_module, "rank_zero_info", lines.append)
+    monkeypatch.setattr(clip_datamodule_module, "rank_zero_info", lines.append)
     data = ucf(layout, val_fraction=0.25)
     data.setup("fit")
     data.setup("validate")
@@ -135,7 +134,7 @@ def test_the_test_loader_neither_decodes_nor_holds_the_audio(layout, monkeypatch
         raise AssertionError("audio was decoded")
 
     expected = [batch["video"] for batch in ucf(layout, auxiliary_at_test=True).test_dataloader()]
-    monkeypatch.setattr(clips_module, "read_audio", refuse)
+    monkeypatch.setattr(readers_module, "read_audio", refuse)
     data = ucf(layout)
     data.setup("test")
     batches = list(data.test_dataloader())
@@ -182,7 +181,7 @@ def test_a_class_without_training_clips_is_named_and_present_leaves_it_out(layou
     data = ucf(changed, classes="present")
     assert data.class_names == ["Archery", "Diving"]
     data.setup("fit")
-    assert {clip.path.parent.name for clip in data.dataset("test").clips} == {"Archery", "Diving"}
+    assert {name.split("_")[1] for name in names(data.dataset("test"))} == {"Archery", "Diving"}
 
 
 def test_present_classes_of_a_root_without_clips_are_reported(layout, tmp_path):
@@ -231,7 +230,9 @@ def test_a_damaged_file_is_named_from_a_worker_too(tmp_path):
     [
         ({"student": ["flow"]}, "UCF101.student_modalities.*'flow'.*video, audio"),
         ({"auxiliary": ["video"]}, "'video' stands in"),
-        ({"auxiliary": []}, "auxiliary_modalities is empty"),
+        ({"student": []}, "student_modalities is empty"),
+        ({"max_corrupt_share": 2.0}, "UCF101.max_corrupt_share"),
+        ({"eval_stride": 0}, "UCF101.eval_stride"),
         ({"classes": ["Golf"]}, "'Golf' is not in the class index"),
         ({"frames": 0}, "frames"),
     ],
