@@ -1,116 +1,75 @@
-"""Feature vectors and sequences from one ``.npz`` file, held in memory."""
+"""Feature vectors and sequences from an ``.npz`` file, or ``.npy`` files with a CSV beside them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from cmkd.batch import Batch
 from datamodules.base import CrossModalDataModule, SampleDataset, Split
-from datamodules.collate import Sample
-from datamodules.feature_splits import FeatureSplit
-from datamodules.npz import ArrayFile, Feature, read_feature
+from datamodules.feature_arrays import Feature, Reading, read_feature
+from datamodules.feature_groups import Part
+from datamodules.feature_rows import FeatureRows
+from datamodules.feature_source import Array, FeatureSource
+from datamodules.feature_splits import FeatureSplit, Parts
+from datamodules.feature_table import open_features
+from datamodules.incomplete import IncompleteTraining
 from datamodules.standardise import Statistics
-from datamodules.validation_cut import Part
-
-Key = int | tuple[int, int]
+from datamodules.targets import ClassTarget, Target
 
 
-class FeatureRows:
-    """The samples of one part, as tensors.
-
-    ``rows[i]`` is one sample; the loader asks for a whole batch at once, which costs one gather
-    a modality instead of one Python call a sample and a stack. There is no augmentation, so the
-    epoch in a training key changes nothing.
-
-    Args:
-        values: by modality, (N, D) or (N, L, D) float32.
-        present: by modality, (N,) bool.
-        length: by modality, (N,) int64 valid frames, only of sequences.
-        label: (N,) int64.
-    """
-
-    def __init__(
-        self,
-        values: dict[str, Tensor],
-        present: dict[str, Tensor],
-        length: dict[str, Tensor],
-        label: Tensor,
-    ) -> None:
-        self.values = values
-        self.present = present
-        self.length = length
-        self.label = label
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, key: Key) -> Sample:
-        row = _row(key)
-        if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)}")
-        sample: Sample = {
-            name: values[row, : self.length[name][row]] if name in self.length else values[row]
-            for name, values in self.values.items()
-        }
-        sample["label"] = int(self.label[row])
-        sample["index"] = row % len(self)
-        sample["present"] = {name: bool(there[row]) for name, there in self.present.items()}
-        if self.length:
-            sample["length"] = {name: int(length[row]) for name, length in self.length.items()}
-        return sample
-
-    def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        rows = torch.tensor([_row(key) for key in keys])
-        batch: Batch = {name: values[rows] for name, values in self.values.items()}
-        batch["label"] = self.label[rows]
-        batch["index"] = rows
-        batch["present"] = {name: there[rows] for name, there in self.present.items()}
-        if self.length:
-            batch["length"] = {name: length[rows] for name, length in self.length.items()}
-            for name, length in batch["length"].items():
-                batch[name] = batch[name][:, : int(length.max())]
-        return batch
+def as_it_is(batch: Batch) -> Batch:
+    """Return the batch that ``FeatureRows.__getitems__`` has made already."""
+    return batch
 
 
 class FeatureFolds(CrossModalDataModule):
-    """Feature sets in one ``.npz`` file of named arrays, a row a sample.
+    """Feature sets in a file, a row a sample.
 
-    A modality is an array of vectors (N, D) or of sequences (N, L, D). Only what a loader holds is
-    read: testing the student needs no auxiliary array in the file.
+    Either one ``.npz`` file of named arrays, features and columns, or a ``.csv`` file of columns
+    and for each modality an ``.npy`` file in the same order. A modality is an array of vectors
+    (N, D) or of sequences (N, L, D). Only what a loader holds is read: testing the student needs
+    no auxiliary array in the file, and of ``.npy`` files no more than the rows in use.
 
     Args:
-        file: the ``.npz`` file. It is never unpickled.
-        arrays: array name by modality, for example ``{face: face_au, audio: audio_mfcc}``.
-        label: array of the labels, integers or strings.
-        split: who trains, validates and is tested: ``GroupSplit``, ``ArraySplit``,
+        file: the ``.npz`` file, or the ``.csv`` file with a header. Nothing is ever unpickled.
+        arrays: array by modality: names in the ``.npz`` file, for example
+            ``{face: face_au, audio: audio_mfcc}``, or paths of ``.npy`` files relative to the
+            folder of the ``.csv`` file.
+        label: column of the labels.
+        split: who trains, validates and is tested: ``GroupSplit``, ``FoldSplit``, ``ArraySplit``,
             ``SuffixSplit`` or your own ``FeatureSplit``.
         student_modalities: what the student sees, in training and at test.
         auxiliary_modalities: what only the teacher sees, in training.
         batch_size: samples a batch and rank.
         num_workers: loader processes; 0 is fastest, as everything is in memory.
         auxiliary_at_test: let the test and predict loaders hold the auxiliary modalities too.
+        gallery: add a second test loader over the training and validation parts.
+        incomplete: which auxiliary modalities the training samples lack; None: they lack none.
         seed: seed of the order, and of the validation part where the split draws it.
-        lengths: array of the valid frames by modality, for sequences; those not named end where
+        lengths: column of the valid frames by modality, for sequences; those not named end where
             only all-zero frames follow.
         classes: class name by label as the file has it, in the order of the class numbers; None
             takes the sorted labels themselves.
+        target: what is learnt from the label where it is no class: ``RealTarget``,
+            ``RoundedTarget``, ``PolarityTarget`` or your own ``Target``.
         standardise: give every feature zero mean and unit variance over the training part.
-        nan_rows_are_absent: a row of nothing but NaN says that the sample lacks this modality;
-            otherwise NaN is an error.
+        reading: how the arrays say that something is missing; None: NaN and infinity are errors.
 
     Attributes:
         class_names: names by class number.
         parts: the rows of each part.
+        left_out: samples of each part that the target leaves out.
         statistics: what standardising learnt, by modality, filled while the data is read.
 
     Raises:
         FileNotFoundError: the file is not there.
         ValueError: anything in the file or the arguments that does not fit; the message names it.
     """
+
+    collate_fn = staticmethod(as_it_is)
 
     def __init__(
         self,
@@ -123,11 +82,14 @@ class FeatureFolds(CrossModalDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         auxiliary_at_test: bool = False,
+        gallery: bool = False,
+        incomplete: IncompleteTraining | None = None,
         seed: int = 0,
         lengths: dict[str, str] | None = None,
         classes: dict[int | str, str] | None = None,
+        target: Target | None = None,
         standardise: bool = True,
-        nan_rows_are_absent: bool = False,
+        reading: Reading | None = None,
     ) -> None:
         self.arrays = dict(arrays)
         super().__init__(
@@ -136,22 +98,35 @@ class FeatureFolds(CrossModalDataModule):
             batch_size=batch_size,
             num_workers=num_workers,
             auxiliary_at_test=auxiliary_at_test,
+            gallery=gallery,
+            incomplete=incomplete,
             seed=seed,
         )
         self.lengths = dict(lengths or {})
+        owner = type(self).__name__
         if unknown := sorted(set(self.lengths) - set(arrays)):
             raise ValueError(
-                f"FeatureFolds.lengths: there is no modality {', '.join(unknown)}; `arrays` has "
+                f"{owner}.lengths: there is no modality {', '.join(unknown)}; `arrays` has "
                 f"{', '.join(arrays)}"
             )
-        self.file = ArrayFile(file)
+        if classes is not None and target is not None:
+            raise ValueError(f"{owner}: `classes` names the classes, so there is no other `target`")
+        self.file = self.open(file)
         self.label = label
+        self.target = target or ClassTarget(classes)
         self.standardise = standardise
-        self.nan_rows_are_absent = nan_rows_are_absent
+        self.reading = reading
         self.statistics: dict[str, Statistics] = {}
-        self.parts = split.parts(self.file, label, seed)
-        self.class_names, self._label_values = self._read_classes(classes)
-        self._check_every_class_trains()
+        self.parts, self.left_out = self._parts(split)
+        train, *evaluation = (
+            self._label_column(part) for part in (self.parts.train, self.parts.val, self.parts.test)
+        )
+        self._coding = self.target.coding(self.file, label, train, np.concatenate(evaluation))
+        self.class_names = self._coding.class_names
+
+    def open(self, file: str) -> FeatureSource:
+        """Return the source of a path; a subclass may read other layouts."""
+        return open_features(file)
 
     @property
     def offered_modalities(self) -> Sequence[str]:
@@ -159,16 +134,41 @@ class FeatureFolds(CrossModalDataModule):
         return list(self.arrays)
 
     def build_dataset(self, split: Split, modalities: list[str]) -> SampleDataset:
-        """Return the samples of one part, as tensors in memory."""
-        part: Part = getattr(self.parts, split)
+        """Return the samples of one part, or of the gallery, as tensors in memory."""
+        if split == "gallery":
+            both = (self.parts.train, self.parts.val)
+            return FeatureRows.joined([self._rows(part, modalities) for part in both])
+        return self._rows(getattr(self.parts, split), modalities)
+
+    def describe(self) -> list[str]:
+        """Return what the data holds, a line a fact."""
+        return super().describe() + [
+            f"{part}: {count} samples that have no such target left out"
+            for part, count in self.left_out.items()
+            if count
+        ]
+
+    def _parts(self, split: FeatureSplit) -> tuple[Parts, dict[str, int]]:
+        """Divide the file and take out what the target leaves out."""
+        parts = split.parts(self.file, self.label, self.seed)
+        left_out = {}
+        for name in ("train", "val", "test"):
+            part: Part = getattr(parts, name)
+            kept = self.target.kept(self._label_column(part))
+            left_out[name] = int((~kept).sum())
+            parts = replace(parts, **{name: replace(part, rows=part.rows[kept])})
+        return parts, left_out
+
+    def _rows(self, part: Part, modalities: list[str]) -> FeatureRows:
         values, present, length = {}, {}, {}
         for name in modalities:
             feature = self._read(name, part)
-            values[name] = torch.from_numpy(self._scaled(name, feature))
+            values[name] = torch.from_numpy(self._scaled(name, feature, part))
             present[name] = torch.from_numpy(feature.present)
             if feature.length is not None:
                 length[name] = torch.from_numpy(feature.length)
-        return FeatureRows(values, present, length, torch.from_numpy(self._labels(part)))
+        label = torch.from_numpy(self._coding.encode(self._label_column(part)))
+        return FeatureRows(values, present, length, label)
 
     def _read(self, modality: str, part: Part) -> Feature:
         length = self.lengths.get(modality)
@@ -176,9 +176,10 @@ class FeatureFolds(CrossModalDataModule):
             self.file,
             self.arrays[modality] + part.suffix,
             like=self.label + part.suffix,
+            rows=part.rows,
             length=None if length is None else length + part.suffix,
-            nan_rows_are_absent=self.nan_rows_are_absent,
-        ).take(part.rows)
+            reading=self.reading,
+        )
         if part is self.parts.train and not feature.present.any():
             raise self.file.error(
                 self.arrays[modality] + part.suffix,
@@ -186,11 +187,14 @@ class FeatureFolds(CrossModalDataModule):
             )
         return feature
 
-    def _scaled(self, modality: str, feature: Feature) -> Any:
+    def _scaled(self, modality: str, feature: Feature, part: Part) -> Array:
         if not self.standardise:
             return feature.values.astype(np.float32)
         if modality not in self.statistics:
-            self.statistics[modality] = Statistics.of(self._read(modality, self.parts.train))
+            training = part is self.parts.train
+            self.statistics[modality] = Statistics.of(
+                feature if training else self._read(modality, self.parts.train)
+            )
         statistics = self.statistics[modality]
         if (width := feature.values.shape[-1]) != len(statistics.mean):
             raise self.file.error(
@@ -200,49 +204,4 @@ class FeatureFolds(CrossModalDataModule):
         return statistics.apply(feature)
 
     def _label_column(self, part: Part) -> Any:
-        return self.file.read_column(self.label + part.suffix)[part.rows]
-
-    def _read_classes(self, classes: dict[int | str, str] | None) -> tuple[list[str], list[str]]:
-        columns = [self._label_column(getattr(self.parts, p)) for p in ("train", "val", "test")]
-        found = [str(value) for value in np.unique(np.concatenate(columns))]
-        if classes is None:
-            return found, found
-        values = [str(value) for value in classes]
-        if outside := [value for value in found if value not in values]:
-            raise self.file.error(
-                self.label,
-                f"has labels outside `classes`: {', '.join(outside)}. It names "
-                f"{', '.join(values)}.",
-            )
-        if len(set(classes.values())) < len(classes):
-            raise ValueError("FeatureFolds.classes: two classes have the same name")
-        return list(classes.values()), values
-
-    def _labels(self, part: Part) -> Any:
-        number = {value: i for i, value in enumerate(self._label_values)}
-        labels = [number[str(value)] for value in self._label_column(part)]
-        return np.array(labels, dtype=np.int64)
-
-    def _check_every_class_trains(self) -> None:
-        count = np.bincount(self._labels(self.parts.train), minlength=self.num_classes)
-        if (never := np.flatnonzero(count == 0)).size:
-            names = ", ".join(self.class_names[i] for i in never)
-            raise self.file.error(
-                self.label,
-                f"has no training sample of class {names}. Change the split, or drop the class "
-                "from the data and from `classes`.",
-            )
-
-    def _loader(self, dataset: SampleDataset, **kwargs: Any) -> DataLoader[Batch]:
-        loader = super()._loader(dataset, **kwargs)
-        # FeatureRows.__getitems__ has made the batch already.
-        loader.collate_fn = _as_it_is
-        return loader
-
-
-def _row(key: Key) -> int:
-    return key if isinstance(key, int) else key[0]
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
+        return self.target.read(self.file, self.label + part.suffix)[part.rows]

@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser
 
 from datamodules.base import CrossModalDataModule
 from datamodules.collate import collate
+from datamodules.feature_arrays import Reading
 from datamodules.feature_folds import FeatureFolds
 from datamodules.feature_splits import SuffixSplit
 from datamodules.validation_cut import ValidationCut
@@ -190,7 +191,7 @@ def test_absent_rows_are_zeros_with_present_false(path):
     data = feature_folds(save(path, **arrays))
     row = data.parts.train.rows[2]
     arrays["audio_mfcc"][row] = np.nan
-    data = feature_folds(save(path, **arrays), nan_rows_are_absent=True)
+    data = feature_folds(save(path, **arrays), reading=Reading(nan_rows_are_absent=True))
     train = data.dataset("train")
     assert torch.nonzero(~train.present["audio"]).flatten().tolist() == [2]
     assert (train.values["audio"][2] == 0).all()
@@ -209,7 +210,7 @@ def test_nan_is_an_error_unless_declared(path):
 def test_a_modality_that_no_training_sample_has_is_refused(path):
     arrays = actor_arrays()
     arrays["audio_mfcc"][:] = np.nan
-    data = feature_folds(save(path, **arrays), nan_rows_are_absent=True)
+    data = feature_folds(save(path, **arrays), reading=Reading(nan_rows_are_absent=True))
     with pytest.raises(ValueError, match="'audio_mfcc' has no training sample with 'audio'"):
         data.setup("fit")
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from datamodules.feature_folds import FeatureFolds, FeatureRows
+from datamodules.feature_folds import FeatureFolds
+from datamodules.feature_rows import FeatureRows
 from datamodules.feature_splits import GroupSplit, SuffixSplit
 from datamodules.validation_cut import ValidationCut
 from tests.real_data import DATA, needs_real_data

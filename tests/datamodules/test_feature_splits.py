@@ -206,7 +206,7 @@ def test_a_pattern_finds_the_recording_in_a_segment_name_and_keeps_it_whole(tmp_
 def test_a_group_in_training_and_test_is_refused(tmp_path):
     file = suffix_file(tmp_path, test_ids=("b_9", "d_1"))
     cut = ValidationCut(group="id", pattern=r"(.+)_\d+")
-    with pytest.raises(ValueError, match=r"'id_train' has groups in the training and .* part: b"):
+    with pytest.raises(ValueError, match=r"'id_test' has groups in the training and .* part: b"):
         SuffixSplit(cut=cut).parts(file, "y", 0)
 
 
@@ -222,7 +222,7 @@ def test_a_name_in_which_the_pattern_finds_nothing_is_shown(tmp_path):
     [
         ({"fraction": 0.0}, r"fraction: has to be between 0 and 1, got 0\.0"),
         ({"fraction": 1.0}, "fraction: has to be between 0 and 1"),
-        ({"pattern": "(.)"}, "name the array to search in `group`"),
+        ({"pattern": "(.)"}, "name the column to search in `group`"),
         ({"group": "id", "pattern": "x_"}, "'x_' needs one pair of parentheses"),
     ],
 )

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules.npz import ArrayFile, read_feature
+from datamodules.feature_arrays import Reading, read_feature
+from datamodules.npz import ArrayFile
 from tests.datamodules.feature_files import actor_arrays, save
 
 
@@ -24,9 +25,9 @@ def path(tmp_path):
     return tmp_path / "clips.npz"
 
 
-def read(path, *, like="emotion", name="x", length=None, nan_rows_are_absent=False, **arrays):
+def read(path, *, like="emotion", name="x", length=None, reading=None, **arrays):
     file = ArrayFile(save(path, **{**actor_arrays(), **arrays}))
-    return read_feature(file, name, like, length, nan_rows_are_absent)
+    return read_feature(file, name, like, length=length, reading=reading)
 
 
 def test_a_missing_file_is_named(path):
@@ -130,9 +131,9 @@ def test_numbers_that_are_not_finite_in_float32_are_counted_and_located(path, ba
 def test_rows_of_nan_are_absent_only_when_declared(path):
     x = actor_arrays()["audio_mfcc"]
     x[[3, 5]] = np.nan
-    with pytest.raises(ValueError, match=r"2 rows, the first is row 3.* set nan_rows_are_absent"):
+    with pytest.raises(ValueError, match=r"2 rows, the first is row 3.*nan_rows_are_absent"):
         read(path, x=x)
-    feature = read(path, x=x, nan_rows_are_absent=True)
+    feature = read(path, x=x, reading=Reading(nan_rows_are_absent=True))
     assert np.flatnonzero(~feature.present).tolist() == [3, 5]
     assert (feature.values[[3, 5]] == 0).all()
 
@@ -142,7 +143,7 @@ def test_a_row_with_some_nan_is_an_error_even_where_rows_of_nan_are_absent(path)
     x[3] = np.nan
     x[9, 0] = np.nan
     with pytest.raises(ValueError, match="1 rows, the first is row 9"):
-        read(path, x=x, nan_rows_are_absent=True)
+        read(path, x=x, reading=Reading(nan_rows_are_absent=True))
 
 
 def test_a_sequence_ends_where_only_zero_frames_follow(path):
@@ -176,7 +177,7 @@ def test_stored_lengths_cut_the_sequences_and_what_follows_may_be_anything(path)
 def test_an_absent_sequence_is_one_zero_frame_long(path):
     x = np.ones((36, 4, 2))
     x[8] = np.nan
-    feature = read(path, x=x, nan_rows_are_absent=True)
+    feature = read(path, x=x, reading=Reading(nan_rows_are_absent=True))
     assert feature.length is not None
     assert not feature.present[8]
     assert feature.length[8] == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datamodules.npz import Feature
+from datamodules.feature_arrays import Feature
 from datamodules.standardise import Statistics
 
 
