@@ -11,6 +11,7 @@ from cmkd.networks.fusion import AttentionFusion, Concatenation, FusionFactory, 
 from cmkd.networks.image import TorchvisionImage
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.networks.sequence import GRUEncoder, TransformerEncoder
+from cmkd.networks.small_image import SmallImageNet
 from cmkd.networks.torchvision_video import TorchvisionVideo
 from cmkd.networks.video import R2Plus1D10, SmallVideoNet
 
@@ -27,6 +28,7 @@ __all__ = [
     "GatedSum",
     "ModalityNetwork",
     "R2Plus1D10",
+    "SmallImageNet",
     "SmallVideoNet",
     "TorchvisionImage",
     "TorchvisionVideo",
