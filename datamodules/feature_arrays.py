@@ -99,6 +99,8 @@ def read_feature(
     # A copy of these rows alone; a memory-mapped array is not read beyond them.
     values = np.array(stored[rows])
     present = _present(values, reading)
+    if absent := int((~present).sum()):
+        rank_zero_info(f"{source.where(name)} is absent in {absent} of {len(values)} rows")
     if reading.infinity_is_zero and (infinite := np.isinf(values)).any():
         values[infinite] = 0
         rank_zero_info(f"{source.where(name)} has {infinite.sum()} infinite numbers, read as 0")

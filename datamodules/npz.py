@@ -65,7 +65,7 @@ class ArrayFile(FeatureSource):
 
     def read_column(self, name: str, like: str | None = None) -> Array:
         """Return a 1-D array of integers or strings; see ``FeatureSource.read_column``."""
-        column = self._column(name)
+        column = self.stored_column(name)
         if column.ndim != 1 or column.dtype.kind not in "biuUS":
             raise self.error(
                 name,
@@ -80,7 +80,7 @@ class ArrayFile(FeatureSource):
 
     def read_numbers(self, name: str) -> NDArray[np.float64]:
         """Return a 1-D array of real numbers; see ``FeatureSource.read_numbers``."""
-        column = self._column(name)
+        column = self.stored_column(name)
         if column.ndim != 1 or column.dtype.kind not in "biuf":
             raise self.error(
                 name,
@@ -93,7 +93,8 @@ class ArrayFile(FeatureSource):
 
     def is_fractional(self, name: str) -> bool:
         """Return whether an array holds floating-point numbers."""
-        return self._column(name).dtype.kind == "f"
+        return self.stored_column(name).dtype.kind == "f"
 
-    def _column(self, name: str) -> Array:
+    def stored_column(self, name: str) -> Array:
+        """Return the array that holds a column; a subclass may know other shapes than (N,)."""
         return self.read(name)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from datamodules.feature_folds import FeatureFolds
 from datamodules.feature_splits import GroupSplit
@@ -51,3 +52,13 @@ def feature_folds(file: str, **changes: Any) -> FeatureFolds:
         "batch_size": 4,
     }
     return FeatureFolds(**{**arguments, **changes})
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Assert that two batches hold the same, exactly."""
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        if isinstance(value, dict):
+            assert_same(value, other[key])
+        else:
+            torch.testing.assert_close(value, other[key], rtol=0, atol=0)

@@ -6,12 +6,17 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from datamodules.base import CrossModalDataModule
-from datamodules.collate import collate
 from datamodules.feature_arrays import Reading
 from datamodules.feature_folds import FeatureFolds
 from datamodules.feature_splits import SuffixSplit
 from datamodules.validation_cut import ValidationCut
-from tests.datamodules.feature_files import FOLDS, actor_arrays, feature_folds, save
+from tests.datamodules.feature_files import (
+    FOLDS,
+    actor_arrays,
+    assert_same,
+    feature_folds,
+    save,
+)
 
 
 @pytest.fixture
@@ -22,15 +27,6 @@ def path(tmp_path):
 @pytest.fixture
 def file(path):
     return save(path, **actor_arrays())
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for key, value in one.items():
-        if isinstance(value, dict):
-            assert_same(value, other[key])
-        else:
-            torch.testing.assert_close(value, other[key], rtol=0, atol=0)
 
 
 def test_classes_are_known_right_after_construction(file):
@@ -84,15 +80,6 @@ def test_a_batch_holds_what_the_contract_says(file):
     }
     assert list(batch["length"]) == ["speech"]
     assert batch["speech"].shape == (4, int(batch["length"]["speech"].max()), 3)
-
-
-def test_a_gathered_batch_equals_the_collated_samples(file):
-    data = feature_folds(file, auxiliary_modalities=["audio", "speech"])
-    rows = data.dataset("train")
-    keys = [(5, 1), (0, 1), (17, 1), (5, 1)]
-    assert_same(rows.__getitems__(keys), collate([rows[key] for key in keys]))
-    short = torch.nonzero(rows.length["speech"] < 4).flatten().tolist()
-    assert_same(rows.__getitems__(short), collate([rows[row] for row in short]))
 
 
 def test_the_test_part_holds_the_student_modalities_alone(file):
@@ -243,12 +230,6 @@ def test_training_sees_every_sample_once_an_epoch_with_its_own_label(file):
     for batch in batches:
         torch.testing.assert_close(batch["face"], train.values["face"][batch["index"]])
         torch.testing.assert_close(batch["label"], train.label[batch["index"]])
-
-
-def test_a_row_out_of_range_is_an_index_error(file):
-    rows = feature_folds(file).dataset("val")
-    with pytest.raises(IndexError, match=f"row {len(rows)} of {len(rows)}"):
-        rows[len(rows)]
 
 
 def test_loader_workers_give_the_same_batches(file):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from datamodules.feature_splits import ArraySplit, GroupSplit, SuffixSplit
+from datamodules.feature_groups import Groups
+from datamodules.feature_splits import ArraySplit, FoldSplit, GroupSplit, SuffixSplit
 from datamodules.npz import ArrayFile
 from datamodules.validation_cut import ValidationCut
 from tests.datamodules.feature_files import FOLDS, actor_arrays, save
@@ -229,3 +230,68 @@ def test_a_name_in_which_the_pattern_finds_nothing_is_shown(tmp_path):
 def test_a_cut_that_means_nothing_is_refused(arguments, complaint):
     with pytest.raises(ValueError, match=complaint):
         ValidationCut(**arguments)
+
+
+def fold_file(tmp_path, folds=(1, 2, 3, 4, 5, 10)):
+    """Six actors, each on a fold of its own."""
+    fold = np.repeat(folds, 6)
+    return ArrayFile(save(tmp_path / "actors.npz", **actor_arrays(), fold=fold))
+
+
+def test_named_folds_are_tested_and_validated_on_and_the_rest_trains(tmp_path):
+    file = fold_file(tmp_path)
+    parts = FoldSplit(test=[10], val=[2, 3]).parts(file, "emotion", 0)
+    assert actors(file, parts.test) == {6}
+    assert actors(file, parts.val) == {2, 3}
+    assert actors(file, parts.train) == {1, 4, 5}
+
+
+def test_folds_may_have_names(tmp_path):
+    file = fold_file(tmp_path, folds=["a", "b", "c", "d", "e", "f"])
+    parts = FoldSplit(test=["a", "b"], val=["f"]).parts(file, "emotion", 0)
+    assert actors(file, parts.test) == {1, 2}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_validation_actors_are_cut_from_the_folds_that_are_not_tested(tmp_path, seed):
+    file = fold_file(tmp_path)
+    split = FoldSplit(test=[1, 2], cut=ValidationCut(0.25, group="actor"))
+    parts = split.parts(file, "emotion", seed)
+    assert actors(file, parts.test) == {1, 2}
+    assert len(actors(file, parts.val)) == 1
+    assert actors(file, parts.val) | actors(file, parts.train) == {3, 4, 5, 6}
+
+
+def test_a_fold_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"array 'fold' has no fold 7\. It has 1, 2, 3, 4, 5, 10"):
+        FoldSplit(test=[7], val=[1]).parts(fold_file(tmp_path), "emotion", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"test": [1]}, "give either `val`"),
+        ({"test": [1], "val": [2], "cut": ValidationCut()}, "give either `val`"),
+        ({"test": [1, 2], "val": [2]}, "fold 2 stands in `test` and in `val`"),
+    ],
+)
+def test_folds_that_contradict_each_other_are_refused(arguments, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        FoldSplit(**arguments)
+
+
+def test_a_group_on_two_sides_of_a_given_split_is_refused(tmp_path):
+    file = fold_file(tmp_path, folds=(1, 2, 3, 3, 3, 3))
+    arrays = {name: file.read(name) for name in file.names}
+    arrays["fold"][5] = 2
+    words = np.array(["train", "val", "test"])[arrays["fold"] - 1]
+    file = ArrayFile(save(tmp_path / "mixed.npz", **arrays, split=words))
+    complaint = "array 'actor' has groups in the training and in the validation part: 1"
+    for split in (
+        FoldSplit(test=[3], val=[2], group=Groups("actor")),
+        ArraySplit(group=Groups("actor")),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            split.parts(file, "emotion", 0)
+        split.group = None
+        assert split.parts(file, "emotion", 0).val.rows.size == 7

@@ -200,3 +200,52 @@ def test_stored_lengths_have_to_be_integers(path):
 def test_lengths_of_vectors_are_refused(path):
     with pytest.raises(ValueError, match="array 'face_au' holds vectors, which have no"):
         read(path, name="face_au", length="speech_frames")
+
+
+def test_rows_of_zeros_are_absent_only_when_declared(path):
+    x = actor_arrays()["face_au"]
+    x[[3, 5]] = 0
+    assert read(path, x=x).present.all()
+    feature = read(path, x=x, reading=Reading(zero_rows_are_absent=True))
+    assert np.flatnonzero(~feature.present).tolist() == [3, 5]
+
+
+def test_a_sequence_of_zeros_is_absent_when_declared(path):
+    x = np.ones((36, 4, 2))
+    x[6] = 0
+    feature = read(path, x=x, reading=Reading(zero_rows_are_absent=True))
+    assert feature.length is not None
+    assert (feature.present[6], feature.length[6]) == (False, 1)
+
+
+def test_infinity_is_zero_only_when_declared_and_nan_never(path):
+    x = actor_arrays()["audio_mfcc"]
+    x[2, 1] = -np.inf
+    reading = Reading(infinity_is_zero=True)
+    assert read(path, x=x, reading=reading).values[2, 1] == 0
+    x[3, 1] = np.nan
+    with pytest.raises(ValueError, match="1 rows, the first is row 3"):
+        read(path, x=x, reading=reading)
+
+
+def test_a_front_padded_sequence_is_moved_to_the_front(path):
+    x = np.zeros((36, 4, 1))
+    x[:, 2:] = [[5], [6]]
+    x[1] = [[0], [7], [0], [8]]
+    feature = read(path, x=x, reading=Reading(front_padded=True))
+    assert feature.length is not None
+    assert feature.length[:2].tolist() == [2, 3]
+    assert feature.values[0].ravel().tolist() == [5, 6, 0, 0]
+    assert feature.values[1].ravel().tolist() == [7, 0, 8, 0]
+
+
+def test_the_wanted_rows_are_read_and_named_as_they_stand_in_the_file(path):
+    x = actor_arrays()["audio_mfcc"]
+    file = ArrayFile(save(path, **actor_arrays(), x=x))
+    some = read_feature(file, "x", "emotion", rows=np.array([30, 4]))
+    np.testing.assert_array_equal(some.values, x[[30, 4]])
+    x[30, 0] = np.nan
+    file = ArrayFile(save(path, **actor_arrays(), x=x))
+    with pytest.raises(ValueError, match="1 rows, the first is row 30"):
+        read_feature(file, "x", "emotion", rows=np.array([4, 30]))
+    assert read_feature(file, "x", "emotion", rows=np.array([4])).present.all()
