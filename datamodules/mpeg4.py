@@ -1,0 +1,162 @@
+"""MPEG-4 part 2 in AVI (DivX, XviD): frames by the order of their coding.
+
+With B-frames such files have no usable time stamps, and often two frames in one packet followed by
+an empty one ("packed bitstream"). But the decoder shows one frame for each packet it is given, one
+packet later. So a frame's number follows from its packet's place, as long as every packet brings a
+coded frame, which is checked here.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datamodules.window import Decoded, UnprovenError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from datamodules.window import VideoPacket
+
+#: Frames of up to this many bytes may be placeholders of a packed bitstream, as FFmpeg has it.
+PLACEHOLDER_BYTES = 19
+
+_FRAME_START = re.compile(rb"\x00\x00\x01\xb6(.)", re.DOTALL)
+_PACKED = re.compile(rb"DivX\d+(?:Build|b)\d+p")  # what makes FFmpeg unpack
+_INTRA, _BIDIRECTIONAL = 0, 2
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the decoder does when it is given a packet."""
+
+    packet: "VideoPacket"
+    kind: int  # of the frame it decodes: that of this packet or one held back from the last
+    direct: bool  # nothing was held back
+
+    @property
+    def is_b(self) -> bool:
+        return self.kind == _BIDIRECTIONAL
+
+    @property
+    def is_entry(self) -> bool:
+        return self.packet.is_keyframe and self.direct and self.kind == _INTRA
+
+
+def is_one_coded_frame(packet: "VideoPacket") -> bool:
+    """Return whether a packet surely holds one coded frame that is not a B-frame."""
+    kinds = _kinds(packet)
+    return packet.size > PLACEHOLDER_BYTES and len(kinds) == 1 and kinds[0] != _BIDIRECTIONAL
+
+
+def decode_by_coding_order(
+    container: "InputContainer", stream: "VideoStream", numbers: Sequence[int]
+) -> Decoded:
+    """Decode frames of an MPEG-4 video with B-frames from the last key frame before them.
+
+    B-frames before the first frame asked for are not decoded.
+
+    Args:
+        container: a file of which nothing was read yet.
+        stream: its video track.
+        numbers: of the frames, ascending.
+
+    Raises:
+        UnprovenError: when the result is not known to equal that of decoding from the beginning.
+    """
+    context = stream.codec_context
+    if context.codec.canonical_name != "mpeg4" or not context.has_b_frames:
+        raise UnprovenError
+    begin, calls, ended = _read_calls(container, stream, numbers[0], numbers[-1])
+    if not calls:
+        raise UnprovenError
+    total = begin + len(calls) if ended else None
+    last = begin + len(calls) - (1 if ended else 2)
+    wanted = {min(number, last) for number in numbers}
+    frames = _decode(stream, calls, begin, wanted, ended)
+    latest = max(call.packet.pts or 0 for call in calls)
+    return Decoded({number: frames[min(number, last)] for number in numbers}, total, latest)
+
+
+def _read_calls(
+    container: "InputContainer", stream: "VideoStream", first: int, last: int
+) -> tuple[int, list[_Call], bool]:
+    """Read the packets for the frames ``first`` to ``last``, without decoding.
+
+    Returns:
+        The number of the first call, the calls, and whether they go to the end of the file.
+    """
+    begin, calls = 0, list[_Call]()
+    held: int | None = None  # kind of the frame that the decoder holds back
+    entry: int | None = None  # the latest entry point, while the frames shown before it may follow
+    packed = _PACKED.search(stream.codec_context.extradata or b"") is not None
+    for packet in container.demux(stream):
+        if not packet.size:
+            return begin, calls, True
+        number = begin + len(calls)
+        call, held = _next_call(packet, held, packed)
+        if (number == 0 and not call.is_entry) or (number == 1 and call.is_b):
+            raise UnprovenError
+        if entry is not None and not call.is_b:
+            if number - 1 <= first:  # the entry point is shown now
+                begin, calls = entry, calls[entry - begin :]
+            entry = None
+        if call.is_entry:
+            entry = number
+        calls.append(call)
+        if number > last:
+            return begin, calls, False
+    return begin, calls, True
+
+
+def _next_call(packet: "VideoPacket", held: int | None, packed: bool) -> tuple[_Call, int | None]:
+    """Return what the decoder does with a packet and which kind of frame it holds back then."""
+    kinds = _kinds(packet)
+    is_placeholder = packet.size <= PLACEHOLDER_BYTES
+    if held is not None:
+        if len(kinds) != 1:
+            raise UnprovenError
+        return _Call(packet, held, direct=False), None if is_placeholder else kinds[0]
+    if is_placeholder or len(kinds) not in ((1, 2) if packed else (1,)):
+        raise UnprovenError
+    return _Call(packet, kinds[0], direct=True), kinds[1] if len(kinds) == 2 else None
+
+
+def _decode(
+    stream: "VideoStream", calls: list[_Call], begin: int, wanted: set[int], ended: bool
+) -> "dict[int, VideoFrame]":
+    """Make the calls and take the frames wanted; the call of number n shows frame n - 1."""
+    context = stream.codec_context
+    # Holding back goes wrong among skipped frames and is right again from a direct anchor on.
+    direct = (
+        number
+        for number in reversed(range(begin, min(wanted) + 1))
+        if calls[number - begin].direct and not calls[number - begin].is_b
+    )
+    exact_from = next(direct, begin)
+    frames: dict[int, VideoFrame] = {}
+    anchors = 0
+    for number, call in enumerate(calls, start=begin):
+        context.skip_frame = "NONREF" if number < exact_from else "DEFAULT"
+        shown = context.decode(call.packet)
+        anchors += not call.is_b
+        is_shown = anchors > 1 and not (call.is_b and number < exact_from)
+        if len(shown) != is_shown:
+            raise UnprovenError
+        if number - 1 in wanted:
+            if not shown:
+                raise UnprovenError
+            frames[number - 1] = shown[0]
+    if ended:
+        shown = context.decode(None)
+        if len(shown) != 1:
+            raise UnprovenError
+        frames[begin + len(calls) - 1] = shown[0]
+    return frames
+
+
+def _kinds(packet: "VideoPacket") -> list[int]:
+    """Return the kinds of the frames in a packet: 0 I, 1 P, 2 B, 3 S (global motion)."""
+    return [match[1][0] >> 6 for match in _FRAME_START.finditer(bytes(packet))]

@@ -1,0 +1,220 @@
+"""Decoding only the packets that a window of frames needs, with the frames' numbers proven.
+
+Packets before the window are read but not decoded. That takes a hundredth of the time and, unlike a
+seek by time stamp, tells which frame each packet holds: a frame's number is the rank of its time
+stamp among all packets. Whatever makes that uncertain raises ``UnprovenError``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datamodules.entry_points import ENTRY_TESTS, SKIPPABLE, is_hidden
+from datamodules.mpeg4 import is_one_coded_frame
+from datamodules.window import Decoded, UnprovenError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.index import IndexEntry
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from datamodules.window import VideoPacket
+
+#: A frame is shown at most this many places from where it is coded (H.264's and HEVC's limit).
+REORDER = 16
+
+
+def decode_by_index(
+    container: "InputContainer", stream: "VideoStream", numbers: Sequence[int]
+) -> Decoded:
+    """Decode frames as ``decode_by_reading`` does, with an MP4's index in place of much reading.
+
+    Raises:
+        UnprovenError: when the result is not known to equal that of decoding from the beginning,
+            or when there is no index or nothing to spare.
+    """
+    if "mp4" not in container.format.name:
+        raise UnprovenError
+    found: tuple[int, IndexEntry] | None = None
+    shown = 0
+    for entry in stream.index_entries:
+        if shown + REORDER > numbers[0]:
+            break
+        if entry.is_keyframe:
+            found = shown, entry
+        shown += not entry.is_discard
+    if found is None or not found[0]:
+        raise UnprovenError
+    container.seek(found[1].timestamp, stream=stream)
+    return _decode_window(container, stream, numbers, *found)
+
+
+def decode_by_reading(
+    container: "InputContainer", stream: "VideoStream", numbers: Sequence[int]
+) -> Decoded:
+    """Decode frames from the last entry point before them; read what precedes it.
+
+    Args:
+        container: a file of which nothing was read yet.
+        stream: its video track.
+        numbers: of the frames, ascending.
+
+    Raises:
+        UnprovenError: when the result is not known to equal that of decoding from the beginning.
+    """
+    return _decode_window(container, stream, numbers)
+
+
+@dataclass
+class _Group:
+    """An entry point and the packets that follow it, in the order of decoding.
+
+    Attributes:
+        before: how many packets of shown frames precede it.
+        start: the entry point's time stamp.
+        packets: the packets.
+        times: time stamps of those whose frames are shown.
+    """
+
+    before: int
+    start: int
+    packets: "list[VideoPacket]" = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """The entry point's number: frames coded after it may be shown before it."""
+        number = self.before + sum(time < self.start for time in self.times)
+        if number and not self.before:
+            raise UnprovenError  # decoders leave out some of what precedes the first key frame
+        return number
+
+
+class _Groups:
+    """The groups that a window needs, as the packets come in.
+
+    Args:
+        first: number of the window's first frame.
+        before: how many packets of shown frames precede the first packet.
+    """
+
+    def __init__(self, first: int, before: int) -> None:
+        self.groups: list[_Group] = []
+        self.first = first
+        self.shown = before
+        self.latest: float = -math.inf
+        self.floor: float = -math.inf  # start of the group before the latest
+
+    def add(self, packet: "VideoPacket", is_entry: bool, is_shown: bool) -> None:
+        """Take the next packet."""
+        time = packet.pts
+        if time is None:
+            raise UnprovenError
+        if is_entry:
+            self._begin(time)
+        if not self.groups or time <= self.floor:
+            raise UnprovenError
+        self.groups[-1].packets.append(packet)
+        if is_shown:
+            self.groups[-1].times.append(time)
+            self.shown += 1
+        self.latest = max(self.latest, time)
+
+    def _begin(self, time: int) -> None:
+        """Begin a group: nothing before it is shown after its start."""
+        if time <= self.latest:
+            raise UnprovenError
+        if self.groups:
+            self.floor = self.groups[-1].start
+            if self.groups[-1].number <= self.first:
+                del self.groups[:-1]  # a window of a long file needs no more memory than of a short
+        self.groups.append(_Group(self.shown, time))
+
+    def needed(self) -> list[_Group]:
+        """Return the groups from the last one that begins no later than the window."""
+        usable = [place for place, group in enumerate(self.groups) if group.number <= self.first]
+        if not usable:
+            raise UnprovenError
+        return self.groups[usable[-1] :]
+
+
+def _decode_window(
+    container: "InputContainer",
+    stream: "VideoStream",
+    numbers: Sequence[int],
+    before: int = 0,
+    landing: "IndexEntry | None" = None,
+) -> Decoded:
+    groups = _Groups(numbers[0], before)
+    ended = _read(container, stream, groups, numbers[-1], landing)
+    needed = groups.needed()
+    entry = needed[0]
+    times = sorted(time for group in needed for time in group.times if time >= entry.start)
+    if not times or len(set(times)) < len(times):
+        raise UnprovenError
+    last = entry.number + len(times) - 1
+    time_of = {number: times[min(number, last) - entry.number] for number in numbers}
+    packets = [packet for group in needed for packet in group.packets]
+    frames = _decode(stream, packets, set(time_of.values()))
+    return Decoded(
+        {number: frames[time] for number, time in time_of.items()},
+        last + 1 if ended else None,
+        times[-1],
+    )
+
+
+def _read(
+    container: "InputContainer",
+    stream: "VideoStream",
+    groups: _Groups,
+    last: int,
+    landing: "IndexEntry | None",
+) -> bool:
+    """Read packets until they hold all frames up to the last; return whether the file ended."""
+    codec = stream.codec_context.codec.canonical_name
+    extradata = stream.codec_context.extradata or b""
+    is_entry = ENTRY_TESTS.get(codec)
+    if is_entry is None:
+        raise UnprovenError
+    for packet in container.demux(stream):
+        if not packet.size:
+            return True
+        if landing and not groups.groups and not _is_entry_of_index(packet, landing):
+            raise UnprovenError
+        if codec == "mpeg4" and not is_one_coded_frame(packet):
+            raise UnprovenError
+        groups.add(
+            packet,
+            is_entry=packet.is_keyframe and is_entry(packet, extradata),
+            is_shown=not is_hidden(packet, codec),
+        )
+        if groups.shown > last + REORDER:
+            return False
+    return True
+
+
+def _is_entry_of_index(packet: "VideoPacket", entry: "IndexEntry") -> bool:
+    return (packet.dts, packet.pos, packet.size) == (entry.timestamp, entry.pos, entry.size)
+
+
+def _decode(
+    stream: "VideoStream", packets: "list[VideoPacket]", times: set[int]
+) -> "dict[int, VideoFrame]":
+    """Decode the frames with these time stamps, and of the others as few as possible."""
+    context = stream.codec_context
+    skippable = context.codec.canonical_name in SKIPPABLE
+    end = 1 + max(place for place, packet in enumerate(packets) if packet.pts in times)
+    frames: dict[int, VideoFrame] = {}
+    for packet in [*packets[:end], None]:
+        if skippable and packet is not None:
+            context.skip_frame = "DEFAULT" if packet.pts in times else "NONREF"
+        for frame in context.decode(packet):
+            if frame.interlaced_frame:  # H.264 may code its two fields as two packets
+                raise UnprovenError
+            if frame.pts in times:
+                frames[frame.pts] = frame
+    if frames.keys() != times:
+        raise UnprovenError
+    return frames
