@@ -12,9 +12,10 @@ from cmkd.objectives.categorical import (
     categorical_conditional_entropy,
     knowledge_distillation,
 )
-from cmkd.objectives.fitnets import FitNets, Layer, hint_loss
+from cmkd.objectives.fitnets import FitNets, hint_loss
 from cmkd.objectives.gaussian import GaussianConditionalEntropy, gaussian_conditional_entropy
 from cmkd.objectives.infonce import InfoNCE, info_nce, mutual_information_bound
+from cmkd.objectives.layers import Layer
 from cmkd.objectives.probe import Probe
 
 __all__ = [

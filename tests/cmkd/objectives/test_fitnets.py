@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cmkd.objectives import FitNets, Layer, hint_loss
-from cmkd.objectives.fitnets import pool
+from cmkd.objectives.layers import pool
 from cmkd.representation import Representation, Sizes
 from tests.cmkd.objectives.helpers import SIZES, batch, double_list, pulled, representations
 
