@@ -46,7 +46,7 @@ def representations(rows: int = 5, seed: int = 0) -> dict[str, Representation]:
 def batch(rows: int = 5) -> Batch:
     everything = torch.ones(rows, dtype=torch.bool)
     return {
-        "label": torch.zeros(rows, dtype=torch.int64),
+        "label": torch.arange(rows) % CLASSES,
         "index": torch.arange(rows),
         "present": {"video": everything, "audio": everything.clone()},
     }

@@ -1,7 +1,6 @@
-"""What every objective has to keep, whatever it computes."""
+"""The contract of the objectives that came first, and the precision of their functions."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,8 +14,6 @@ from cmkd.objectives import (
     InfoNCE,
     KnowledgeDistillation,
     Layer,
-    Objective,
-    ObjectiveFactory,
     categorical_conditional_entropy,
     discrimination_loss,
     gaussian_conditional_entropy,
@@ -26,209 +23,25 @@ from cmkd.objectives import (
     reconstruction_loss,
 )
 from cmkd.objectives.mlp import MLP
-from cmkd.representation import Representation
-from tests.cmkd.objectives.helpers import (
-    SIZES,
-    batch,
-    gradients,
-    leaves,
-    representations,
-    total,
-)
+from tests.cmkd.objectives.checks import ObjectiveContract, every
 
-OBJECTIVES: dict[str, ObjectiveFactory] = {
-    "info_nce": partial(InfoNCE, dim=3),
-    "info_nce_learned": partial(InfoNCE, dim=3, learn_temperature=True, projection_hidden=7),
-    "adversarial": partial(AdversarialConditionalEntropy, width=8),
-    "adversarial_both": partial(
+
+@every(
+    info_nce=partial(InfoNCE, dim=3),
+    info_nce_learned=partial(InfoNCE, dim=3, learn_temperature=True, projection_hidden=7),
+    adversarial=partial(AdversarialConditionalEntropy, width=8),
+    adversarial_both=partial(
         AdversarialConditionalEntropy, width=8, noise_dim=0, fields=["embedding", "logits"]
     ),
-    "gaussian": partial(GaussianConditionalEntropy, width=8),
-    "categorical": KnowledgeDistillation,
-    "fitnets": FitNets,
-    "fitnets_hidden": partial(
+    gaussian=partial(GaussianConditionalEntropy, width=8),
+    categorical=KnowledgeDistillation,
+    fitnets=FitNets,
+    fitnets_hidden=partial(
         FitNets, source_layer=Layer("video", 0), target_layer=Layer("audio", -1)
     ),
-}
-
-
-@pytest.fixture(params=OBJECTIVES)
-def objective(request: pytest.FixtureRequest) -> Objective:
-    torch.manual_seed(0)
-    return OBJECTIVES[request.param](SIZES)
-
-
-def run(
-    objective: Objective, given: dict[str, Representation]
-) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """One backward of both losses; the noise is the same in every call."""
-    objective.zero_grad()
-    torch.manual_seed(7)
-    loss = total(objective(given, batch(given["student"].valid.shape[0])))
-    if loss.requires_grad:
-        loss.backward()
-    return loss.detach(), gradients(objective)
-
-
-def all_gradients(objective: Objective, given: dict[str, Representation]) -> list[Tensor]:
-    grads = [p.grad for p in objective.parameters()]
-    grads += [x.grad for role in objective.roles() for x in leaves(given[role])]
-    return [grad for grad in grads if grad is not None]
-
-
-def with_garbage(r: Representation, rows: list[int], garbage: float) -> Representation:
-    """The same leaves' values with garbage in some rows, which are marked invalid."""
-
-    def spoil(x: Tensor) -> Tensor:
-        x = x.detach().clone()
-        x[rows] = garbage
-        return x.requires_grad_()
-
-    valid = r.valid.clone()
-    valid[rows] = False
-    return Representation(
-        embedding=spoil(r.embedding),
-        logits=spoil(r.logits),
-        hidden={name: [spoil(x) for x in layers] for name, layers in r.hidden.items()},
-        valid=valid,
-    )
-
-
-def rows_of(r: Representation, rows: list[int]) -> Representation:
-    def take(x: Tensor) -> Tensor:
-        return x.detach()[rows].clone().requires_grad_()
-
-    return Representation(
-        embedding=take(r.embedding),
-        logits=take(r.logits),
-        hidden={name: [take(x) for x in layers] for name, layers in r.hidden.items()},
-        valid=r.valid[rows],
-    )
-
-
-@pytest.mark.parametrize("garbage", [float("nan"), float("inf"), 1e30])
-@pytest.mark.parametrize("role", ["student", "teacher"])
-def test_masked_rows_change_neither_value_nor_gradient(
-    objective: Objective, role: str, garbage: float
-) -> None:
-    # The last rows are masked, so that the first rows get the same noise in both calls.
-    kept, masked = [0, 1, 2], [3, 4]
-    full = representations(rows=5)
-    alone = {name: rows_of(r, kept) for name, r in full.items()}
-    spoiled = {name: replace(r) for name, r in full.items()}
-    spoiled[role] = with_garbage(full[role], masked, garbage)
-
-    expected, expected_grads = run(objective, alone)
-    found, found_grads = run(objective, spoiled)
-
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(found_grads, expected_grads)
-    for name in objective.roles():
-        for x, y in zip(leaves(spoiled[name]), leaves(alone[name]), strict=True):
-            assert (x.grad is None) == (y.grad is None)
-            if x.grad is not None:
-                torch.testing.assert_close(x.grad[kept], y.grad)
-                assert not x.grad[masked].any()
-
-
-def test_logs_of_masked_rows_are_those_without_them(objective: Objective) -> None:
-    full = representations(rows=5)
-    alone = {name: rows_of(r, [0, 1, 2]) for name, r in full.items()}
-    spoiled = full | {"student": with_garbage(full["student"], [3, 4], float("nan"))}
-    torch.manual_seed(7)
-    expected = objective(alone, batch(3)).logs
-    torch.manual_seed(7)
-    torch.testing.assert_close(objective(spoiled, batch(5)).logs, expected)
-
-
-def test_a_batch_without_a_valid_row_costs_nothing_and_reaches_every_parameter(
-    objective: Objective,
-) -> None:
-    given = representations()
-    given["student"] = with_garbage(given["student"], [0, 1, 2, 3, 4], float("nan"))
-    output = objective(given, batch())
-    loss, grads = run(objective, given)
-    assert loss == 0
-    assert all(value == 0 or key == "temperature" for key, value in output.logs.items())
-    # DDP waits for every parameter: a gradient of None would hang or raise.
-    assert all(grad is not None and not grad.any() for grad in grads.values())
-    assert not any(grad.any() for grad in all_gradients(objective, given))
-
-
-def test_one_backward_reaches_every_parameter(objective: Objective) -> None:
-    _, grads = run(objective, representations())
-    assert all(grad is not None and grad.isfinite().all() for grad in grads.values())
-    assert all(grad.any() for name, grad in grads.items() if name.endswith("weight"))
-
-
-@pytest.mark.parametrize("rows", [1, 4])
-@pytest.mark.parametrize("scale", [0.0, 1.0])
-def test_identical_rows_and_a_batch_of_one_are_finite(
-    objective: Objective, rows: int, scale: float
-) -> None:
-    given = {
-        name: Representation(
-            embedding=(scale * r.embedding.detach()).requires_grad_(),
-            logits=(scale * r.logits.detach()).requires_grad_(),
-            hidden={
-                m: [(scale * x.detach()).requires_grad_() for x in layers]
-                for m, layers in r.hidden.items()
-            },
-            valid=r.valid,
-        )
-        for name, r in representations(rows=4).items()
-    }
-    given = {name: rows_of(r, [0] * rows) for name, r in given.items()}
-    loss, _ = run(objective, given)
-    assert loss.isfinite()
-    assert all(grad.isfinite().all() for grad in all_gradients(objective, given))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_half_precision_representations_give_finite_float32_losses(
-    objective: Objective, autocast: bool
-) -> None:
-    given = {
-        name: Representation(
-            embedding=(10 * r.embedding.detach()).bfloat16().requires_grad_(),
-            logits=(10 * r.logits.detach()).bfloat16().requires_grad_(),
-            hidden={
-                m: [x.detach().bfloat16().requires_grad_() for x in layers]
-                for m, layers in r.hidden.items()
-            },
-            valid=r.valid,
-        )
-        for name, r in representations().items()
-    }
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        output = objective(given, batch())
-    loss = total(output)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert loss.isfinite()
-    assert all(grad.isfinite().all() for grad in all_gradients(objective, given))
-    assert all(value.dtype == torch.float32 for value in output.logs.values())
-
-
-def test_a_module_in_half_precision_runs(objective: Objective) -> None:
-    loss, grads = run(objective.bfloat16(), representations())
-    assert loss.dtype == torch.float32
-    assert loss.isfinite()
-    assert all(grad is not None for grad in grads.values())
-
-
-def test_logs_are_scalars_without_gradient(objective: Objective) -> None:
-    for value in objective(representations(), batch()).logs.values():
-        assert value.ndim == 0
-        assert not value.requires_grad
-
-
-def test_representations_without_gradient_still_train_the_own_layers(
-    objective: Objective,
-) -> None:
-    given = {name: r.detach() for name, r in representations().items()}
-    _, grads = run(objective, given)
-    assert all(grad is not None for grad in grads.values())
+)
+class TestContract(ObjectiveContract):
+    """Adversary, bounds, contrast, regression."""
 
 
 @pytest.mark.parametrize(
@@ -256,17 +69,3 @@ def test_layers_hand_float32_to_the_losses() -> None:
     assert layers.bfloat16()(torch.randn(5, 3)).dtype == torch.float32
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert layers.float()(torch.randn(5, 3)).dtype == torch.float32
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize(
-    ("roles", "message"),
-    [
-        ({"source": "pupil"}, r"\.source: there is no network 'pupil'; choose one of auxiliary"),
-        ({"target": "professor"}, r"\.target: there is no network 'professor'"),
-        ({"target": "student"}, "source and target are both 'student'"),
-    ],
-)
-def test_unknown_or_equal_roles_are_refused(name: str, roles: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        OBJECTIVES[name](SIZES, **roles)
