@@ -61,6 +61,24 @@ ENTRY_TESTS: dict[str, EntryTest] = {
 SKIPPABLE = frozenset({"h264", "mpeg1video", "mpeg2video"})
 
 
+#: Formats that keep the time at which a frame is shown. AVI does not: what FFmpeg makes up for it
+#: is right where no frame is coded before one that is shown earlier.
+_TIMED_FORMATS = frozenset({"flv", "matroska", "mov", "mpeg", "mpegts"})
+_NEVER_REORDERED = frozenset({"ffv1", "mjpeg", "mpeg4"})  # MPEG-4's B-frames are looked for
+
+
+def has_time_stamps(format_name: str, codec: str) -> bool:
+    """Return whether the packets' time stamps are those of the frames.
+
+    Args:
+        format_name: FFmpeg's name of the container format, or its names with commas between.
+        codec: FFmpeg's name of the codec.
+    """
+    if not _TIMED_FORMATS.isdisjoint(format_name.split(",")):
+        return True
+    return format_name == "avi" and codec in _NEVER_REORDERED
+
+
 def is_hidden(packet: "VideoPacket", codec: str) -> bool:
     """Return whether a frame is not shown: an edit list hides it, or others only use it."""
     return packet.is_discard or (codec == "vp8" and not bytes(packet)[0] & 0x10)

@@ -95,6 +95,8 @@ def _read_calls(
     for packet in container.demux(stream):
         if not packet.size:
             return begin, calls, True
+        if packet.is_discard:
+            raise UnprovenError
         number = begin + len(calls)
         call, held = _next_call(packet, held, packed)
         if (number == 0 and not call.is_entry) or (number == 1 and call.is_b):

@@ -6,17 +6,16 @@ stamp among all packets. Whatever makes that uncertain raises ``UnprovenError``.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datamodules.entry_points import ENTRY_TESTS, SKIPPABLE, is_hidden
+from datamodules.entry_points import ENTRY_TESTS, SKIPPABLE, has_time_stamps, is_hidden
 from datamodules.mpeg4 import is_one_coded_frame
 from datamodules.window import Decoded, UnprovenError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.index import IndexEntry
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 #: A frame is shown at most this many places from where it is coded (H.264's and HEVC's limit).
 REORDER = 16
+
+#: A packet's decoding time stamp and its place in the file.
+_Place = tuple[int | None, int | None]
 
 
 def decode_by_index(
@@ -37,18 +39,21 @@ def decode_by_index(
     """
     if "mp4" not in container.format.name:
         raise UnprovenError
-    found: tuple[int, IndexEntry] | None = None
-    shown = 0
+    before: dict[_Place, int] = {}
+    shown, target = 0, 0
     for entry in stream.index_entries:
         if shown + REORDER > numbers[0]:
             break
         if entry.is_keyframe:
-            found = shown, entry
+            before[entry.timestamp, entry.pos] = shown
+            target = entry.timestamp
         shown += not entry.is_discard
-    if found is None or not found[0]:
+    if len(before) < 2:
         raise UnprovenError
-    container.seek(found[1].timestamp, stream=stream)
-    return _decode_window(container, stream, numbers, *found)
+    # Where this lands is the demuxer's affair (a key frame or two earlier, with B-frames): the
+    # first packet tells.
+    container.seek(target, stream=stream)
+    return _decode_window(container, stream, numbers, before)
 
 
 def decode_by_reading(
@@ -64,7 +69,7 @@ def decode_by_reading(
     Raises:
         UnprovenError: when the result is not known to equal that of decoding from the beginning.
     """
-    return _decode_window(container, stream, numbers)
+    return _decode_window(container, stream, numbers, None)
 
 
 @dataclass
@@ -97,13 +102,12 @@ class _Groups:
 
     Args:
         first: number of the window's first frame.
-        before: how many packets of shown frames precede the first packet.
     """
 
-    def __init__(self, first: int, before: int) -> None:
+    def __init__(self, first: int) -> None:
         self.groups: list[_Group] = []
         self.first = first
-        self.shown = before
+        self.shown = 0  # packets of shown frames so far, those before the first packet included
         self.latest: float = -math.inf
         self.floor: float = -math.inf  # start of the group before the latest
 
@@ -144,11 +148,10 @@ def _decode_window(
     container: "InputContainer",
     stream: "VideoStream",
     numbers: Sequence[int],
-    before: int = 0,
-    landing: "IndexEntry | None" = None,
+    before: Mapping[_Place, int] | None,
 ) -> Decoded:
-    groups = _Groups(numbers[0], before)
-    ended = _read(container, stream, groups, numbers[-1], landing)
+    groups = _Groups(numbers[0])
+    ended = _read(container, stream, groups, numbers[-1], before)
     needed = groups.needed()
     entry = needed[0]
     times = sorted(time for group in needed for time in group.times if time >= entry.start)
@@ -170,19 +173,34 @@ def _read(
     stream: "VideoStream",
     groups: _Groups,
     last: int,
-    landing: "IndexEntry | None",
+    before: Mapping[_Place, int] | None,
 ) -> bool:
-    """Read packets until they hold all frames up to the last; return whether the file ended."""
+    """Read packets until they hold all frames up to the last.
+
+    Args:
+        container: the file, at its beginning or at one of the places.
+        stream: its video track.
+        groups: takes the packets.
+        last: the frame's number.
+        before: how many packets of shown frames precede the packet at a place; None at the
+            beginning.
+
+    Returns:
+        Whether the file ended.
+    """
     codec = stream.codec_context.codec.canonical_name
     extradata = stream.codec_context.extradata or b""
     is_entry = ENTRY_TESTS.get(codec)
-    if is_entry is None:
+    if is_entry is None or not has_time_stamps(container.format.name, codec):
         raise UnprovenError
     for packet in container.demux(stream):
         if not packet.size:
             return True
-        if landing and not groups.groups and not _is_entry_of_index(packet, landing):
-            raise UnprovenError
+        if before and not groups.groups:
+            place = packet.dts, packet.pos
+            if place not in before:
+                raise UnprovenError
+            groups.shown = before[place]
         if codec == "mpeg4" and not is_one_coded_frame(packet):
             raise UnprovenError
         groups.add(
@@ -193,10 +211,6 @@ def _read(
         if groups.shown > last + REORDER:
             return False
     return True
-
-
-def _is_entry_of_index(packet: "VideoPacket", entry: "IndexEntry") -> bool:
-    return (packet.dts, packet.pos, packet.size) == (entry.timestamp, entry.pos, entry.size)
 
 
 def _decode(
