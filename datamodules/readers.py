@@ -19,13 +19,12 @@ Probe = Callable[[Path], MediaInfo]
 
 
 class Reader(Protocol):
-    """Reads one modality.
+    """Reads one modality."""
 
-    Attributes:
-        is_sequence: whether samples are sequences (L, ...) of different lengths, to be padded.
-    """
-
-    is_sequence: bool
+    @property
+    def is_sequence(self) -> bool:
+        """Return whether samples are sequences (L, ...) of different lengths, to be padded."""
+        ...
 
     def has(self, clip: Clip) -> bool:
         """Return whether the clip has this modality, reading headers at most."""

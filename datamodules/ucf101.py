@@ -4,7 +4,7 @@ K. Soomro, A. R. Zamir, M. Shah, "UCF101: A Dataset of 101 Human Actions Classes
 Wild", CRCV-TR-12-01, 2012.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +53,7 @@ class UCF101(ClipDataModule):
         student_modalities: list[str],
         auxiliary_modalities: list[str],
         split: int = 1,
-        classes: Literal["all", "present"] | list[str] = "all",
+        classes: str | list[str] = "all",
         missing_clips: Literal["error", "skip"] = "error",
         **kwargs: Any,
     ) -> None:
@@ -71,7 +71,7 @@ class UCF101(ClipDataModule):
             FileNotFoundError: for a listed clip that is not on disk, unless they are skipped.
             ValueError: when a class has no training clips.
         """
-        found = self._find(self._read_list(f"{part}list"))
+        found = self._find_or_report(self.read_list(f"{part}list"))
         empty = sorted(set(self.class_names) - {clip.class_name for clip in found})
         if empty and part == "train":
             raise ValueError(
@@ -80,23 +80,35 @@ class UCF101(ClipDataModule):
                 "or to a list of the classes to use"
             )
         label = {name: number for number, name in enumerate(self.class_names)}
+        asked = self.modalities(part)
         for clip, path in found.items():
             yield Clip(
                 name=Path(clip.file_name).stem,
                 label=label[clip.class_name],
                 group=f"{clip.class_name} g{clip.group:02d}",
-                sources=self.sources(clip, path),
+                sources=self.sources(clip, path, asked),
             )
 
-    def sources(self, clip: ListedClip, path: Path) -> dict[str, Source]:  # noqa: ARG002
-        """Return where each modality of a clip lies, given its video file."""
-        return dict.fromkeys(("video", "audio", "image"), Source(path))
+    def sources(
+        self,
+        clip: ListedClip,  # noqa: ARG002 - for subclasses
+        path: Path,
+        modalities: Collection[str],
+    ) -> dict[str, Source]:
+        """Return where each of the modalities lies, given the clip's video file."""
+        names = [name for name in ("video", "audio", "image") if name in modalities]
+        return dict.fromkeys(names, Source(path))
 
-    def _choose_classes(self, classes: Literal["all", "present"] | list[str]) -> list[str]:
+    def _choose_classes(self, classes: str | list[str]) -> list[str]:
         if isinstance(classes, list):
             return choose_classes(self._class_index, classes)
         if classes == "all":
             return list(self._class_index)
+        if classes != "present":
+            raise ValueError(
+                f"{type(self).__name__}.classes: give 'all', 'present' or a list of class names, "
+                f"not '{classes}'"
+            )
         folder = ClipFolder(self.root)
         listed = read_clip_list(self._list_path("trainlist"), self._class_index, labelled=True)
         present = {clip.class_name for clip in listed if folder.find(clip)}
@@ -110,15 +122,19 @@ class UCF101(ClipDataModule):
     def _list_path(self, kind: str) -> Path:
         return self.list_folder / f"{kind}{self.split:02d}.txt"
 
-    def _read_list(self, kind: str) -> list[ListedClip]:
+    def read_list(self, kind: str) -> list[ListedClip]:
+        """Return the clips of the chosen classes in ``trainlist`` or ``testlist``."""
         path = self._list_path(kind)
         listed = read_clip_list(path, self._class_index, labelled=kind == "trainlist")
         return [clip for clip in listed if clip.class_name in self.class_names]
 
-    def _find(self, listed: list[ListedClip]) -> dict[ListedClip, Path]:
-        """Return the listed clips with their files; report those that have none."""
+    def find(self, listed: list[ListedClip]) -> dict[ListedClip, Path | None]:
+        """Return the listed clips with their files, None where there is none."""
         folder = ClipFolder(self.root)
-        found = {clip: folder.find(clip) for clip in listed}
+        return {clip: folder.find(clip) for clip in listed}
+
+    def _find_or_report(self, listed: list[ListedClip]) -> dict[ListedClip, Path]:
+        found = self.find(listed)
         missing = [clip for clip, path in found.items() if path is None]
         if missing:
             first = missing[0]
