@@ -1,17 +1,17 @@
 """Datasets of web videos, of which some are gone: what is used, what is missing, written down."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.clip_datamodule import ClipDataModule, Part
-from datamodules.clip_lists import MEDIA_SUFFIXES
 from datamodules.clip_table import Clip
+from datamodules.id_files import read_ids, write_lines
+from datamodules.video_folder import list_videos
 
 #: Makes the clips of a video, given its file.
 Cut = Callable[[Path], Iterable[Clip]]
@@ -166,7 +166,7 @@ class DownloadedClips(ClipDataModule):
         if folder is None:
             return None
         path = Path(folder, name)
-        _write(path, lines, type(self).__name__)
+        write_lines(path, lines, f"{type(self).__name__}.lists_to")
         return path
 
     def _check_missing(self, part: Part, found: Found, path: Path | None) -> None:
@@ -186,63 +186,6 @@ class DownloadedClips(ClipDataModule):
                 "or raise it"
             )
         rank_zero_warn(f"{what}; they are skipped")
-
-
-def list_videos(root: Path) -> dict[str, tuple[str, str]]:
-    """Return folder and extension of the videos in a folder and those directly in it, by stem.
-
-    Lists folders only: a stat a file would take minutes over a network.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    folders, depth = [str(root)], 0
-    while folders and depth < 2:
-        inner: list[str] = []
-        for folder in folders:
-            places: dict[str, tuple[str, str]] = {}  # one tuple for all files of a kind
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122, 200,000 of them
-                    if suffix.lower() in MEDIA_SUFFIXES:
-                        place = places.setdefault(suffix, (folder, suffix))
-                        found[stem] = min(found.get(stem, place), place)
-                    elif entry.is_dir():
-                        inner.append(entry.path)
-        folders, depth = inner, depth + 1
-    return found
-
-
-def read_ids(paths: Iterable[Path]) -> set[str]:
-    """Read files with one id a line; a byte order mark, Windows line ends and blank lines are fine.
-
-    Raises:
-        FileNotFoundError: when one is not there.
-        ValueError: for an id given twice, with file and line, or files without any.
-    """
-    ids: set[str] = set()
-    for path in paths:
-        if not path.is_file():
-            raise FileNotFoundError(f"ids: there is no file {path}; give a list with an id a line")
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-            identity = line.strip()
-            if identity in ids:
-                raise ValueError(f"{path}, line {number}: {identity} is listed twice; remove one")
-            if identity:
-                ids.add(identity)
-    if not ids:
-        raise ValueError("ids: the files hold no id; give one a line, or leave ids out")
-    return ids
-
-
-@rank_zero_only
-def _write(path: Path, lines: Iterable[str], owner: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    except OSError as error:
-        raise ValueError(
-            f"{owner}.lists_to: cannot write {path} ({error.strerror}); give a folder that can be "
-            "written to"
-        ) from error
 
 
 def some(names: Sequence[str]) -> str:

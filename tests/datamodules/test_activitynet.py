@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from jsonargparse import ArgumentParser
 
 from datamodules import CrossModalDataModule
@@ -87,15 +86,34 @@ def test_no_video_stands_in_two_splits(tree, seed):
 
 def test_a_sample_shows_frames_of_its_own_segment(tree):
     data = activitynet(tree, mean=(0, 0, 0), std=(1, 1, 1))
-    train = data.dataset("train")
+    train, clips = data.dataset("train"), data.clips("train")
+    frames = {
+        "000": range(5, 20),
+        "001": range(15, 35),
+    }  # 0.2 to 0.8 and 0.6 to 1.4 s at 25 a second
     for row in range(4):
-        source = data.clips("train")[row].sources["video"]
-        for epoch in range(4):
-            # The ramp is 30 + 7 n, n from 0 after 30 frames.
+        seen = set()
+        for epoch in range(8):
             grey = train[row, epoch]["video"].mean((0, 2, 3)) * 255
-            numbers = ((grey - 30) / 7).round()
-            inside = torch.arange(round(source.begin * 25), round(source.end * 25)) % 30
-            assert set(numbers.int().tolist()) <= set(inside.tolist())
+            seen |= set(((grey - 30) / 7).round().int().tolist())
+        inside = {
+            number % 30 for number in frames[clips[row].name[-3:]]
+        }  # where the ramp begins anew
+        assert seen <= inside
+        assert len(seen) > 8
+
+
+def test_videos_without_segments_are_no_samples_and_not_missing(tree, tmp_path):
+    def edit(database):
+        database["_nothing0001"] = entry("_nothing0001", "training")
+
+    data = activitynet(changed(tree, tmp_path, edit), lists_to=str(tmp_path / "lists"))
+    assert len(list(data.listed("train"))) == 24
+    assert (tmp_path / "lists" / "missing_train.txt").read_text() == ""
+    assert any(
+        "13 videos, 24 segments" in line and "; 1 videos without segments" in line
+        for line in data.describe()
+    )
 
 
 def test_batches_hold_the_segments_sound(tree):
@@ -231,7 +249,7 @@ def test_nothing_is_written_into_the_data_and_an_unwritable_folder_is_named(tree
     assert sorted(tree[0].parent.rglob("*")) == before
     (tmp_path / "file").write_text("")
     data = activitynet(tree, lists_to=str(tmp_path / "file" / "lists"))
-    with pytest.raises(ValueError, match=r"lists_to: cannot write .*used_train|skipped_train"):
+    with pytest.raises(ValueError, match=r"ActivityNet.lists_to: cannot write .*_train.txt"):
         list(data.listed("train"))
 
 
@@ -338,9 +356,15 @@ def test_it_is_built_from_yaml(tree, tmp_path, several):
     assert len(list(data.listed("train"))) == 2
 
 
-def test_recognition_runs_through_fit_and_test(tree, tmp_path):
-    base = EXPERIMENTS / "activitynet" / "base.yaml"
-    fitted, tested = fit_and_test([base], *tree, tmp_path / "run")
+@pytest.mark.parametrize("retrieval", [False, True], ids=["recognition", "retrieval"])
+def test_its_experiment_runs_through_fit_and_test(tree, tmp_path, retrieval):
+    configs = [EXPERIMENTS / "activitynet" / "base.yaml"]
+    if retrieval:
+        configs.append(EXPERIMENTS / "retrieval.yaml")
+    fitted, tested = fit_and_test(configs, *tree, tmp_path / "run")
     assert fitted.trainer.current_epoch == 2
+    assert tested.datamodule.gallery == retrieval
     assert (tmp_path / "run" / "used_train.txt").is_file()
-    assert "test/student_accuracy" in tested.trainer.callback_metrics
+    metrics = {name.split("_", 1)[1] for name in tested.trainer.callback_metrics}
+    assert ("recall_at_1" in metrics) == retrieval
+    assert "accuracy" in metrics

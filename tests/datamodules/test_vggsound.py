@@ -160,9 +160,15 @@ def test_listing_keeps_nothing_of_a_clip_that_was_taken(tree, tmp_path, monkeypa
     assert peak < 300 * 20_000
 
 
-def test_recognition_runs_through_fit_and_test(tree, tmp_path):
-    base = EXPERIMENTS / "vggsound" / "base.yaml"
-    fitted, tested = fit_and_test([base], *tree, tmp_path / "run")
+@pytest.mark.parametrize("retrieval", [False, True], ids=["recognition", "retrieval"])
+def test_its_experiment_runs_through_fit_and_test(tree, tmp_path, retrieval):
+    configs = [EXPERIMENTS / "vggsound" / "base.yaml"]
+    if retrieval:
+        configs.append(EXPERIMENTS / "retrieval.yaml")
+    fitted, tested = fit_and_test(configs, *tree, tmp_path / "run")
     assert fitted.trainer.current_epoch == 2
+    assert tested.datamodule.gallery == retrieval
     assert (tmp_path / "run" / "used_train.txt").is_file()
-    assert "test/student_accuracy" in tested.trainer.callback_metrics
+    metrics = {name.split("_", 1)[1] for name in tested.trainer.callback_metrics}
+    assert ("recall_at_1" in metrics) == retrieval
+    assert "accuracy" in metrics
