@@ -12,6 +12,7 @@ from cmkd.objectives.categorical import (
     categorical_conditional_entropy,
     knowledge_distillation,
 )
+from cmkd.objectives.dkd import DKD, decoupled_knowledge_distillation
 from cmkd.objectives.fitnets import FitNets, hint_loss
 from cmkd.objectives.gaussian import GaussianConditionalEntropy, gaussian_conditional_entropy
 from cmkd.objectives.infonce import InfoNCE, info_nce, mutual_information_bound
@@ -19,6 +20,7 @@ from cmkd.objectives.layers import Layer
 from cmkd.objectives.probe import Probe
 
 __all__ = [
+    "DKD",
     "AdversarialConditionalEntropy",
     "CategoricalConditionalEntropy",
     "FitNets",
@@ -31,6 +33,7 @@ __all__ = [
     "ObjectiveOutput",
     "Probe",
     "categorical_conditional_entropy",
+    "decoupled_knowledge_distillation",
     "discrimination_loss",
     "gaussian_conditional_entropy",
     "hint_loss",

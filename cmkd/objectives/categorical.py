@@ -54,6 +54,17 @@ def knowledge_distillation(
     return temperature**2 * (cross_entropy - entropy)
 
 
+def require_same_classes(objective: Objective, sizes: Mapping[str, Sizes], fewest: int = 1) -> None:
+    """Raise a ValueError unless source and target have the same number of logits, and enough."""
+    source, target = (sizes[role].logits for role in (objective.source, objective.target))
+    if source != target or source < fewest:
+        raise ValueError(
+            f"{type(objective).__name__} compares predictions over the same classes, but the "
+            f"{objective.source} has {source} logits and the {objective.target} {target}; give "
+            f"both the same number of outputs, at least {fewest}"
+        )
+
+
 class CategoricalConditionalEntropy(Objective):
     """Explicit upper bound on H(target | source) of the predicted label: knowledge distillation.
 
@@ -82,12 +93,7 @@ class CategoricalConditionalEntropy(Objective):
     ) -> None:
         super().__init__(sizes, source, target)
         require_positive(self, temperature=temperature)
-        if sizes[source].logits != sizes[target].logits:
-            raise ValueError(
-                f"{type(self).__name__} compares predictions over the same classes, but the "
-                f"{source} has {sizes[source].logits} logits and the {target} "
-                f"{sizes[target].logits}; give both the same number of outputs"
-            )
+        require_same_classes(self, sizes)
         self.temperature = temperature
 
     def forward(
