@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.clip_table import ClipTable
-
-Rows = NDArray[np.int64]
+from datamodules.clip_table import ClipTable, Rows
 
 
 def split_by_group(

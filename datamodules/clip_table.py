@@ -8,6 +8,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -46,9 +48,30 @@ class _Strings(Sequence[str]):
 
     def __init__(self, strings: Iterable[str]) -> None:
         # Names of files may hold bytes that are no text; they have to come back as they were.
-        encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
+        self._store([string.encode("utf-8", "surrogateescape") for string in strings])
+
+    def _store(self, encoded: list[bytes]) -> None:
         self._ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
         self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Strings)
+            and np.array_equal(self._ends, other._ends)
+            and np.array_equal(self._bytes, other._bytes)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def take(self, rows: Rows) -> "_Strings":
+        """Return some of them."""
+        taken = _Strings(())
+        taken._store([self._encoded(row) for row in rows.tolist()])
+        return taken
+
+    def _encoded(self, row: int) -> bytes:
+        begin = 0 if row == 0 else int(self._ends[row - 1])
+        return self._bytes[begin : int(self._ends[row])].tobytes()
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -60,14 +83,11 @@ class _Strings(Sequence[str]):
     def __getitem__(self, row: int | slice) -> "str | list[str]":
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
-        begin = 0 if row == 0 else int(self._ends[row - 1])
-        end = int(self._ends[row])
-        return self._bytes[begin:end].tobytes().decode("utf-8", "surrogateescape")
+        return self._encoded(range(len(self))[row]).decode("utf-8", "surrogateescape")
 
 
 class ClipTable(Sequence[Clip]):
-    """Clips in columns, about 200 bytes each; ``table[i]`` makes one.
+    """Clips in columns, about 150 bytes each; ``table[i]`` makes one.
 
     A list of objects would cost several times as much, and again in every loader worker, where
     counting references copies the pages that the processes share.
@@ -83,13 +103,13 @@ class ClipTable(Sequence[Clip]):
         names: list[str] = []
         groups: list[str] = []
         labels: list[int | float] = []
-        sources: dict[str, tuple[list[int], list[str], list[float], list[float]]] = {}
+        columns: dict[str, tuple[list[int], list[str], list[float], list[float]]] = {}
         for row, clip in enumerate(clips):
             names.append(clip.name)
             groups.append(clip.group)
             labels.append(clip.label)
             for modality, source in clip.sources.items():
-                rows, paths, begins, ends = sources.setdefault(modality, ([], [], [], []))
+                rows, paths, begins, ends = columns.setdefault(modality, ([], [], [], []))
                 rows.append(row)
                 paths.append(str(source.path))
                 begins.append(source.begin)
@@ -99,9 +119,12 @@ class ClipTable(Sequence[Clip]):
         self.labels = np.array(labels)
         self.groups = _Strings(groups)
         self._names = _Strings(names)
-        self._sources = {
-            modality: _Sources(len(names), *columns) for modality, columns in sources.items()
-        }
+        self._sources: dict[str, _Sources] = {}
+        for modality, (rows, paths, begins, ends) in columns.items():
+            made = _Sources.of(len(names), rows, paths, begins, ends)
+            # A video file is the source of several modalities: once is enough.
+            same = (one for one in self._sources.values() if one == made)
+            self._sources[modality] = next(same, made)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -124,30 +147,59 @@ class ClipTable(Sequence[Clip]):
     def __iter__(self) -> Iterator[Clip]:
         return (self[row] for row in range(len(self)))
 
-    def take(self, rows: Iterable[int]) -> "ClipTable":
+    def take(self, rows: Rows) -> "ClipTable":
         """Return a table of some rows."""
-        return ClipTable(self[int(row)] for row in rows)
+        taken = ClipTable(())
+        taken.labels = self.labels[rows]
+        taken.groups = self.groups.take(rows)
+        taken._names = self._names.take(rows)
+        different = {id(sources): sources.take(rows) for sources in self._sources.values()}
+        taken._sources = {name: different[id(one)] for name, one in self._sources.items()}
+        return taken
 
 
+@dataclass(eq=False)
 class _Sources:
-    """One modality's sources, by row of the table."""
+    """One modality's sources: where each row's stands among them, -1 for none."""
 
-    def __init__(
-        self, length: int, rows: list[int], paths: list[str], begins: list[float], ends: list[float]
-    ) -> None:
-        self._place: NDArray[np.int32] = np.full(length, -1, dtype=np.int32)
-        self._place[rows] = np.arange(len(rows))
-        self._paths = _Strings(paths)
-        self._begins, self._ends = np.array(begins), np.array(ends)
+    place: NDArray[np.int32]
+    paths: _Strings
+    begins: NDArray[np.float64]
+    ends: NDArray[np.float64]
+
+    @staticmethod
+    def of(
+        length: int, rows: list[int], paths: list[str], begins: list[float], ends: list[float]
+    ) -> "_Sources":
+        place: NDArray[np.int32] = np.full(length, -1, dtype=np.int32)
+        place[rows] = np.arange(len(rows))
+        return _Sources(place, _Strings(paths), np.array(begins), np.array(ends))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Sources)
+            and np.array_equal(self.place, other.place)
+            and self.paths == other.paths
+            and np.array_equal(self.begins, other.begins)
+            and np.array_equal(self.ends, other.ends, equal_nan=True)
+        )
 
     def get(self, row: int) -> Source | None:
-        place = int(self._place[row])
+        place = int(self.place[row])
         if place < 0:
             return None
-        end = float(self._ends[place])
+        end = float(self.ends[place])
         return Source(
-            Path(self._paths[place]), float(self._begins[place]), None if np.isnan(end) else end
+            Path(self.paths[place]), float(self.begins[place]), None if np.isnan(end) else end
         )
+
+    def take(self, rows: Rows) -> "_Sources":
+        places = self.place[rows]
+        there = places >= 0
+        kept = places[there].astype(np.int64)
+        place: NDArray[np.int32] = np.full(len(rows), -1, dtype=np.int32)
+        place[there] = np.arange(len(kept))
+        return _Sources(place, self.paths.take(kept), self.begins[kept], self.ends[kept])
 
 
 def _first_repeated(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -97,7 +98,11 @@ class ClipReader:
 def _in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     # Over a network file system opening a file is mostly waiting.
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(function, items))
+        remaining = iter(items)
+        results: list[Result] = []
+        while chunk := list(islice(remaining, 1_000)):  # map() would queue every item at once
+            results += pool.map(function, chunk)
+        return results
 
 
 class Clips:

@@ -3,6 +3,7 @@ import pickle
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datamodules.clip_table import Clip, ClipTable, Source
@@ -23,9 +24,19 @@ def test_a_table_gives_back_the_clips_that_went_in():
     assert table[-1] == clips()[-1]
     assert table[0:2] == clips()[:2]
     assert list(table.groups) == ["g1", "g1", ""]
-    assert list(pickle.loads(pickle.dumps(table)).take([2, 0])) == [clips()[2], clips()[0]]
+    assert list(pickle.loads(pickle.dumps(table)).take(np.array([2, 0]))) == [
+        clips()[2],
+        clips()[0],
+    ]
     with pytest.raises(IndexError):
         table[3]
+
+
+def test_the_file_of_several_modalities_is_held_once():
+    same = dict.fromkeys(("video", "audio"), Source(Path("/a.mp4")))
+    table = ClipTable([Clip("a", 0, "g", same), Clip("b", 0, "g", same)]).take(np.array([1]))
+    assert table._sources["video"] is table._sources["audio"]
+    assert table[0] == Clip("b", 0, "g", same)
 
 
 def test_labels_keep_their_kind():
