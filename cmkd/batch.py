@@ -36,3 +36,10 @@ def batch_length(batch: Batch, modality: str) -> Tensor | None:
     """Return the (B,) number of valid steps of a padded sequence, None for anything else."""
     lengths: dict[str, Tensor] = batch.get("length", {})
     return lengths.get(modality)
+
+
+def batch_window(batch: Batch) -> Tensor:
+    """Return the (B,) windows' numbers in their clips, 0 where the batch has none."""
+    index: Tensor = batch["index"]
+    window: Tensor = batch.get("window", index.new_zeros(len(index)))
+    return window

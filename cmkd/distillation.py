@@ -319,22 +319,36 @@ class CrossModalDistillation(LightningModule):
         if score is not None and not self.trainer.sanity_checking:
             self.best_teacher.offer(float(score), self.current_epoch, self._teachers())
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Score the student; the teacher too where the batch holds the auxiliary modalities."""
-        self._metrics.update("student", self(batch), batch)
+    def on_test_start(self) -> None:
+        """Refuse a gallery that the task does not search."""
+        if len(self.trainer.num_test_batches) > 1 and not self.task.searches:
+            raise ValueError(
+                f"the data gives a gallery, but {type(self.task).__name__} searches nothing; set "
+                "data.init_args.gallery to false or model.task to cmkd.tasks.Retrieval"
+            )
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+        """Score the student; the teacher too where the batch holds the auxiliary modalities.
+
+        The first dataloader gives what is evaluated, a second one the gallery it is searched in.
+        """
+        gallery = dataloader_idx > 0
+        self._metrics.update("student", self(batch), batch, gallery)
         complete = set(self.roles.modalities["teacher"]) <= set(batch_modalities(batch))
         if complete and self.has_teacher:
-            self._metrics.update("teacher", self.networks["teacher"](batch), batch)
+            self._metrics.update("teacher", self.networks["teacher"](batch), batch, gallery)
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics."""
         self._log_metrics("test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
-        """Return the student's ``index`` (B,), ``prediction`` (B, C), ``embedding`` (B, D)."""
+        """Return the student's ``prediction`` (B, ...) and ``embedding`` (B, D) of each row.
+
+        With ``index`` (B,) and, where the batch has it, ``window`` (B,) to tell the rows apart.
+        """
         representation = self(batch)
-        return {
-            "index": batch["index"],
+        return {key: batch[key] for key in ("index", "window") if key in batch} | {
             "prediction": self.task.predictions(representation),
             "embedding": representation.embedding.float(),
         }

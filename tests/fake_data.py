@@ -9,7 +9,7 @@ from datamodules.base import CrossModalDataModule, Split
 
 
 class FakeSet:
-    """Class prototypes in noise, one tensor a modality."""
+    """Class prototypes in noise, one tensor a modality; with windows a clip is several rows."""
 
     def __init__(
         self,
@@ -19,16 +19,21 @@ class FakeSet:
         absent_every: int,
         auxiliary: Sequence[str],
         seed: int,
+        windows: int | None,
+        regression: bool,
     ) -> None:
+        self.windows, self.regression, self.classes = windows, regression, classes
         prototypes = torch.Generator().manual_seed(0)
         noise = torch.Generator().manual_seed(seed + 1)
-        self.label = torch.arange(samples) % classes
+        self.clip = torch.arange(samples).repeat_interleave(windows or 1)
+        self.label = self.clip % classes
+        rows = len(self.clip)
         self.values: dict[str, Tensor] = {}
         self.present: dict[str, Tensor] = {}
         for name, shape in shapes.items():
             centre = torch.randn(classes, *shape, generator=prototypes)
-            values = centre[self.label] + torch.randn(samples, *shape, generator=noise)
-            there = torch.ones(samples, dtype=torch.bool)
+            values = centre[self.label] + torch.randn(rows, *shape, generator=noise)
+            there = torch.ones(rows, dtype=torch.bool)
             if absent_every and name in auxiliary:
                 there[::absent_every] = False
                 values[~there] = 0
@@ -40,7 +45,11 @@ class FakeSet:
     def __getitem__(self, key):
         row = key[0] if isinstance(key, tuple) else key
         sample = {name: values[row] for name, values in self.values.items()}
-        sample["label"], sample["index"] = int(self.label[row]), row
+        label, sample["index"] = int(self.label[row]), int(self.clip[row])
+        # Around zero, which is one of the values where the number of classes is odd.
+        sample["label"] = label - (self.classes - 1) / 2 if self.regression else label
+        if self.windows is not None:
+            sample["window"] = row % self.windows
         sample["present"] = {name: bool(there[row]) for name, there in self.present.items()}
         return sample
 
@@ -58,6 +67,9 @@ class FakeData(CrossModalDataModule):
         classes: int = 3,
         samples: int = 32,
         absent_every: int = 0,
+        gallery: bool = False,
+        windows: int | None = None,
+        regression: bool = False,
     ) -> None:
         self.shapes = shapes
         super().__init__(
@@ -66,11 +78,15 @@ class FakeData(CrossModalDataModule):
             batch_size=batch_size,
             num_workers=num_workers,
             auxiliary_at_test=auxiliary_at_test,
+            gallery=gallery,
             seed=seed,
         )
-        self.class_names = [f"class {number}" for number in range(classes)]
+        self.class_names = ["value"] if regression else [f"class {c}" for c in range(classes)]
+        self.classes = classes
         self.samples = samples
         self.absent_every = absent_every
+        self.windows = windows
+        self.regression = regression
 
     @property
     def offered_modalities(self):
@@ -80,8 +96,10 @@ class FakeData(CrossModalDataModule):
         return FakeSet(
             {name: self.shapes[name] for name in modalities},
             self.samples,
-            self.num_classes,
+            self.classes,
             self.absent_every,
             self.auxiliary_modalities,
-            seed=["train", "val", "test"].index(split),
+            seed={"train": 0, "val": 1, "test": 2, "gallery": 0}[split],
+            windows=None if split == "train" else self.windows,
+            regression=self.regression,
         )

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from cmkd.batch import Batch
+from cmkd.metrics.evaluation import Evaluation
 from cmkd.representation import Representation
 
 
@@ -16,10 +16,12 @@ class Task(nn.Module):
     Attributes:
         monitor: name of the metric that chooses the best teacher and student.
         mode: ``max`` or ``min``, which of its values is better.
+        searches: whether what is evaluated is searched in a gallery, which the data may give.
     """
 
     monitor: str
     mode: str = "max"
+    searches: bool = False
 
     def check(self, batch: Batch) -> None:
         """Raise a ValueError for labels that do not fit; called on the CPU, before transfer."""
@@ -37,8 +39,8 @@ class Task(nn.Module):
         """Return (B, ...) scores whose mean over a clip's windows is the clip's prediction."""
         raise NotImplementedError
 
-    def metrics(self) -> Metric:
-        """Return fresh metrics: ``update(prediction, target, index, valid)``, dict ``compute``."""
+    def metrics(self) -> Evaluation:
+        """Return fresh metrics for one pass of one network."""
         raise NotImplementedError
 
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from cmkd.batch import Batch
+from cmkd.metrics.classification import classification_metrics
+from cmkd.metrics.evaluation import Evaluation
 from cmkd.metrics.per_sample import PerSample
 from cmkd.objectives.base import masked_mean
 from cmkd.representation import Representation
@@ -18,7 +18,7 @@ class Classification(Task):
 
     Metrics: ``accuracy`` (top-1; emotion recognition calls it weighted accuracy),
     ``unweighted_accuracy`` (mean recall over classes), ``macro_f1``, and with more than five
-    classes ``top5_accuracy``; all in [0, 1].
+    classes ``top5_accuracy`` (:func:`cmkd.metrics.classification.classification_metrics`).
 
     Args:
         num_classes: number of classes C, at least 2.
@@ -70,15 +70,6 @@ class Classification(Task):
         """Return the (B, C) class probabilities."""
         return torch.softmax(representation.logits.float(), dim=1)
 
-    def metrics(self) -> Metric:
+    def metrics(self) -> Evaluation:
         """Return fresh metrics over samples."""
-        classes = self.num_classes
-        collection: dict[str, Metric] = {
-            "accuracy": MulticlassAccuracy(classes, average="micro"),
-            "unweighted_accuracy": MulticlassAccuracy(classes, average="macro"),
-            "macro_f1": MulticlassF1Score(classes, average="macro"),
-        }
-        if classes > 5:
-            collection["top5_accuracy"] = MulticlassAccuracy(classes, average="micro", top_k=5)
-        # mypy: MetricCollection's argument type is invariant in its values.
-        return PerSample(MetricCollection(dict(collection)))
+        return PerSample(classification_metrics)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from cmkd.metrics.per_sample import PerSample
+from cmkd.metrics.evaluation import Rows
 from cmkd.metrics.running import RunningMeans
 from cmkd.representation import Representation
 from cmkd.tasks import Classification
-from tests.cmkd.setting import kd_terms, make_data, make_model, make_trainer
+from tests.cmkd.setting import kd_terms, make_amid, make_data, make_model, make_trainer
 
 
 @pytest.fixture(scope="module")
@@ -51,51 +51,87 @@ def test_the_result_does_not_depend_on_the_batch_size(fitted):
 def test_predictions_come_with_sample_number_and_embedding(fitted):
     model, trainer = fitted
     batches = trainer.predict(model, datamodule=make_data())
+    assert batches[0].keys() == {"index", "prediction", "embedding"}
     assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(32))
     prediction = torch.cat([batch["prediction"] for batch in batches])
     torch.testing.assert_close(prediction.sum(1), torch.ones(32))
     assert batches[0]["embedding"].shape == (8, 8)
 
 
+def test_predictions_of_windows_say_which_window(fitted):
+    model, trainer = fitted
+    batches = trainer.predict(model, datamodule=make_data(samples=5, windows=3))
+    assert torch.cat([batch["index"] for batch in batches]).tolist() == [
+        clip for clip in range(5) for _ in range(3)
+    ]
+    assert torch.cat([batch["window"] for batch in batches]).tolist() == [0, 1, 2] * 5
+
+
+def test_a_clip_is_scored_by_the_mean_over_its_windows(fitted):
+    model, trainer = fitted
+    data = make_data(samples=60, windows=3)
+    (results,) = trainer.test(model, datamodule=data, verbose=False)
+    batches = trainer.predict(model, datamodule=data)
+    prediction = torch.cat([batch["prediction"] for batch in batches]).view(60, 3, -1)
+    label = torch.arange(60) % 3
+    by_clip = (prediction.mean(1).argmax(1) == label).float().mean()
+    by_window = (prediction.argmax(2) == label[:, None]).float().mean()
+    assert results["test/student_accuracy"] == by_clip
+    assert by_clip != by_window
+
+
+def rows(prediction, target, index, window=None, valid=None):
+    return Rows(
+        prediction=prediction,
+        embedding=prediction,
+        target=torch.tensor(target),
+        index=torch.tensor(index),
+        window=torch.tensor(window or [0] * len(index)),
+        valid=torch.tensor(valid or [True] * len(index)),
+    )
+
+
 def test_windows_of_a_clip_are_averaged_and_repeated_samples_count_once():
     metrics = Classification(3).metrics()
-    # Clip 0 in two windows that disagree, the surer one right; clip 1 twice as a sampler repeats.
-    prediction = torch.tensor([[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
-    index, target = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 1, 1])
-    metrics.update(prediction, target, index, torch.ones(4, dtype=torch.bool))
+    # Clip 0 in two windows that disagree, the surer one right, the other one repeated as a sampler
+    # does: with double weight it would win.
+    prediction = torch.tensor([[0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.3, 0.7, 0.0], [0.0, 0.0, 1.0]])
+    metrics.update(rows(prediction, [0, 0, 0, 1], [0, 0, 0, 1], [0, 1, 1, 0]))
     assert metrics.compute()["accuracy"] == 0.5
 
 
 def test_rows_that_are_not_valid_do_not_count():
     metrics = Classification(2).metrics()
     prediction = torch.tensor([[1.0, 0.0], [float("nan"), float("nan")]])
-    valid = torch.tensor([True, False])
-    metrics.update(prediction, torch.tensor([0, 1]), torch.tensor([0, 1]), valid)
+    metrics.update(rows(prediction, [0, 1], [0, 1], valid=[True, False]))
     assert metrics.compute()["accuracy"] == 1
+    assert metrics.left_out == 1
 
 
 def test_metrics_without_any_valid_row_are_left_out():
     metrics = Classification(2).metrics()
-    assert isinstance(metrics, PerSample)
     assert metrics.compute() == {}
-    nothing = torch.zeros(2, dtype=torch.bool)
-    metrics.update(torch.zeros(2, 2), torch.zeros(2, dtype=torch.long), torch.arange(2), nothing)
+    metrics.update(rows(torch.zeros(2, 2), [0, 0], [0, 1], valid=[False, False]))
     assert metrics.compute() == {}
 
 
-def test_unweighted_accuracy_is_the_mean_recall():
-    metrics = Classification(2).metrics()
-    target = torch.tensor([0, 0, 0, 1])
-    prediction = torch.tensor([[1.0, 0.0]] * 4)
-    metrics.update(prediction, target, torch.arange(4), torch.ones(4, dtype=torch.bool))
-    values = metrics.compute()
-    assert values["accuracy"] == 0.75
-    assert values["unweighted_accuracy"] == 0.5
+def test_samples_without_the_networks_modality_are_reported_by_network(tmp_path):
+    data = make_data(absent_every=4)
+    with pytest.warns(UserWarning, match=r"8 samples have none of the auxiliary's modalities"):
+        make_trainer(tmp_path, max_epochs=1).fit(make_amid(), datamodule=data)
 
 
 def test_top5_comes_with_more_than_five_classes():
-    assert "top5_accuracy" in Classification(6).metrics().metrics
-    assert "top5_accuracy" not in Classification(5).metrics().metrics
+    for classes in (5, 6):
+        metrics = Classification(classes).metrics()
+        metrics.update(rows(torch.randn(2, classes), [0, 1], [0, 1]))
+        assert ("top5_accuracy" in metrics.compute()) == (classes == 6)
+
+
+def test_a_gallery_is_refused_by_a_task_that_searches_nothing(fitted):
+    model, trainer = fitted
+    with pytest.raises(ValueError, match=r"Classification searches nothing; set data\.init_args"):
+        trainer.test(model, datamodule=make_data(gallery=True), verbose=False)
 
 
 def test_a_label_out_of_range_names_the_sample(tmp_path):
