@@ -137,9 +137,8 @@ def test_turns_that_dialoguernn_has_as_happy_are_happy_if_asked_for(copy):
     assert next(t.emotion for t in data.turns if t.name == "Ses05F_impro07_M010") == "hap"
 
 
-@pytest.mark.parametrize("end", ["\r\n"])
-def test_windows_line_ends_change_nothing(root, tmp_path, end):
-    other = iemocap(write_iemocap(tmp_path, end=end))
+def test_windows_line_ends_change_nothing(root, tmp_path):
+    other = iemocap(write_iemocap(tmp_path, end="\r\n"))
     expected = iemocap(root)
     for split in ("train", "val", "test"):
         one, two = expected.clips(split), other.clips(split)
@@ -246,6 +245,7 @@ def test_skipping_leaves_out_turns_the_student_cannot_see_and_masks_the_rest(cop
     }
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # jsonargparse renamed the method
 def test_a_turn_without_stored_vectors_is_named_with_their_file(copy, tmp_path):
     data = iemocap(copy)
     names = [clip.name for split in ("train", "val") for clip in data.clips(split)]
@@ -337,8 +337,9 @@ def test_the_experiment_trains_and_is_tested_without_the_auxiliary_files(copy, t
     ]  # fmt: skip
     fitted = run(["fit", *arguments])
     assert fitted.model.stage.name == "student"
-    remove(copy, "dialog/avi", "dialog/transcriptions")
     checkpoint = str(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    tested = run(["test", *arguments, "--ckpt_path", checkpoint])
-    metrics = tested.trainer.callback_metrics
-    assert 0 <= metrics["test/student_unweighted_accuracy"] <= 1
+    before = run(["test", *arguments, "--ckpt_path", checkpoint]).trainer.callback_metrics
+    remove(copy, "dialog/avi", "dialog/transcriptions")
+    after = run(["test", *arguments, "--ckpt_path", checkpoint]).trainer.callback_metrics
+    assert 0 <= after["test/student_unweighted_accuracy"] <= 1
+    assert after == before
