@@ -29,6 +29,21 @@ class ObjectiveOutput:
     logs: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StageContext:
+    """What an objective may know when the stage begins in which it takes part.
+
+    Attributes:
+        networks: the networks by role, as the stage finds them.
+        train_samples: number of training samples; ``batch["index"]`` counts up to it.
+        num_classes: width of the logits.
+    """
+
+    networks: Mapping[str, nn.Module]
+    train_samples: int
+    num_classes: int
+
+
 class Objective(nn.Module):
     """A term of the training loss between two networks.
 
@@ -63,12 +78,31 @@ class Objective(nn.Module):
         self.target = target
 
     def roles(self) -> frozenset[str]:
-        """Return the networks whose representations ``forward`` reads."""
+        """Return the networks whose representations ``forward`` reads.
+
+        ``cmkd.subsets.subset_role`` names a network that is given some of its modalities only.
+        """
         return frozenset((self.source, self.target))
 
     def critic_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that ``critic_loss`` trains, with an optimizer of their own."""
         return []
+
+    def begin_stage(self, context: StageContext) -> None:
+        """Prepare for the stage, for example copy a classifier.
+
+        Called once, before the stage's first step; never again after a resume, which brings the
+        buffers from the checkpoint.
+        """
+
+    def allocate(self, context: StageContext) -> None:
+        """Make the buffers whose size depends on the data; called before a checkpoint is loaded."""
+
+    def observe(self, scores: Mapping[str, float]) -> None:
+        """Take note of the networks' validation metrics, by role, after each validation.
+
+        For networks that the stage does not train it is the metric they were kept for.
+        """
 
     def pair(
         self, representations: Mapping[str, Representation]
