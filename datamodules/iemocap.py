@@ -62,8 +62,8 @@ class IEMOCAP(ClipDataModule):
     **Folds.** ``held_out: Ses01`` to ``Ses05`` leaves a session out, both its speakers and all of
     their dialogs (5 folds). ``Ses01F`` to ``Ses05M`` leaves a speaker out (10 folds); the turns of
     the partner then stay in training, as is usual in the field, so the test's dialogs are half
-    known. The validation part is cut in the same unit: whole sessions there, which makes it a
-    quarter of the training turns at least, whole speakers here. It so measures what the test does,
+    known. The validation part is cut in the same unit: whole sessions there, so at least
+    about a quarter of the training turns, whole speakers here. It so measures what the test does,
     and no speaker is on two sides; validating on one speaker of a training session would hear
     dialogs whose other half was trained on, and look better than the test. The scripted dialogs are
     the same plays in every session: in no fold are the words of the test all new.
@@ -109,6 +109,8 @@ class IEMOCAP(ClipDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(root, student_modalities, auxiliary_modalities, **kwargs)
+        if classes not in CLASSES:
+            raise ValueError(f"IEMOCAP.classes: must be 4 or 6, got {classes}")
         self.class_names = list(CLASSES[classes])
         self.emotions = CLASSES[classes]
         self.text = text

@@ -290,6 +290,7 @@ def test_it_is_built_from_yaml(root):
     ("arguments", "message"),
     [
         ({"held_out": "Session5"}, r"held_out: 'Session5' is neither a session"),
+        ({"classes": 5}, r"classes: must be 4 or 6, got 5"),
         ({"held_out": "Ses05X"}, r"held_out: 'Ses05X'"),
         ({"held_out": "Ses06"}, r"held_out: 'Ses06'.*Ses01, Ses02"),
         ({"student": ["flow"]}, "there is no modality 'flow'; this data has video, audio, text"),
