@@ -98,6 +98,9 @@ class Objective(nn.Module):
     def allocate(self, context: StageContext) -> None:
         """Make the buffers whose size depends on the data; called before a checkpoint is loaded."""
 
+    def set_epoch(self, epoch: float) -> None:
+        """Take note of the position in the stage, in epochs; called before each step."""
+
     def observe(self, scores: Mapping[str, float]) -> None:
         """Take note of the networks' validation metrics, by role, after each validation.
 
