@@ -34,7 +34,7 @@ def unit_vectors(x: Tensor, eps: float = 1e-6) -> Tensor:
     A vector no longer than eps has no direction: it becomes 0 and gets no gradient. Dividing it by
     eps instead would give it a gradient of 1/eps, and a batch of identical rows one of rounding.
     """
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / length.where(length > eps, math.inf)
 
 
