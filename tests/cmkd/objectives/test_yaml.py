@@ -12,11 +12,19 @@ from tests.cmkd.objectives.helpers import SIZES
 
 NAMES = [
     "AdversarialConditionalEntropy",
+    "AttentionTransfer",
     "CategoricalConditionalEntropy",
+    "CorrelationCongruence",
+    "DIST",
+    "DKD",
     "FitNets",
     "GaussianConditionalEntropy",
     "InfoNCE",
     "KnowledgeDistillation",
+    "PKT",
+    "RKD",
+    "SimilarityPreserving",
+    "VID",
 ]
 
 
