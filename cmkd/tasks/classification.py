@@ -33,7 +33,10 @@ class Classification(Task):
     def __init__(self, num_classes: int, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if num_classes < 2:
-            raise ValueError(f"Classification needs at least 2 classes, got {num_classes}")
+            raise ValueError(
+                f"Classification needs at least 2 classes, got {num_classes}; data with "
+                "real-valued labels (its num_classes is 1) needs model.task cmkd.tasks.Regression"
+            )
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
         self.num_classes = num_classes
