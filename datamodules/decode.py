@@ -1,4 +1,4 @@
-"""Reading a window of a media file: video frames, and the audio of the same time.
+"""Reading a window of a media file: its frames, and from here also its audio and still images.
 
 The frames are those that decoding the whole file and slicing gives, on every file. The ways to get
 them with less decoding each prove that or give up, and the next one tries.
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from datamodules.audio_window import read_audio as read_audio
 from datamodules.media import (
     HEADER_SLACK,
     MediaError,
@@ -26,10 +27,10 @@ from datamodules.media import (
 )
 from datamodules.mpeg4 import decode_by_coding_order
 from datamodules.seek import decode_by_index, decode_by_reading
+from datamodules.still_image import read_image as read_image
 from datamodules.window import Decoded, UnprovenError
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -121,47 +122,6 @@ def _decode_from_beginning(
     return Decoded(frames, count, latest)
 
 
-def read_audio(path: str | Path, start: float, samples: int, sample_rate: int) -> Tensor | None:
-    """Decode a window of the first audio track: the mean of its channels, resampled.
-
-    Silence fills what the window has beyond the track's ends.
-
-    Args:
-        path: the file.
-        start: the window's beginning in seconds, on the clock of ``MediaInfo.start``.
-        samples: how many samples to return, L.
-        sample_rate: samples a second of the result.
-
-    Returns:
-        (1, L) float32 in about [-1, 1]; None where there is no audio track.
-
-    Raises:
-        MediaError: when the file is empty or damaged, or its audio track holds no sound.
-    """
-    import av
-
-    with open_media(path) as container:
-        if not container.streams.audio:
-            return None
-        # Channels are averaged below: FFmpeg's own mix to mono is louder and can exceed 1.
-        resampler = av.AudioResampler(format="fltp", rate=sample_rate)
-        chunks: list[np.ndarray] = []
-        offset, available = None, 0
-        for frame in container.decode(container.streams.audio[0]):
-            if offset is None:
-                offset = round((start - to_seconds(frame.pts, frame.time_base)) * sample_rate)
-            decoded = _mono(resampler.resample(frame))
-            chunks += decoded
-            available += sum(map(len, decoded))
-            if available >= offset + samples:
-                break
-        if offset is None:
-            raise media_error(path, "its audio track holds no sound")
-        if available < offset + samples:
-            chunks += _mono(resampler.resample(None))
-    return _window(torch.from_numpy(np.concatenate(chunks)), offset, samples)
-
-
 def _to_tensor(frames: "Sequence[VideoFrame]", size: tuple[int, int] | None) -> Tensor:
     """Convert frames to (T, H, W, 3); one that comes again is converted once."""
     from av.video.reformatter import VideoReformatter
@@ -193,16 +153,3 @@ def _to_tensor(frames: "Sequence[VideoFrame]", size: tuple[int, int] | None) -> 
             result[place] = pixels.to_ndarray()
     window = torch.from_numpy(result)
     return window.permute(0, 2, 3, 1) if scales else window
-
-
-def _mono(frames: "list[AudioFrame]") -> list[np.ndarray]:
-    return [frame.to_ndarray().mean(axis=0) for frame in frames]
-
-
-def _window(waveform: Tensor, offset: int, samples: int) -> Tensor:
-    """Cut (1, samples) from (L,) at an offset; either end may lie outside."""
-    window = torch.zeros(1, samples)
-    inside = waveform[max(offset, 0) : max(offset + samples, 0)]
-    begin = max(-offset, 0)
-    window[0, begin : begin + len(inside)] = inside
-    return window

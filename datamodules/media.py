@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # PyAV is imported where a file is opened: `--help` has no use for it.
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -24,24 +25,41 @@ class MediaInfo:
     """What a file's header says.
 
     Attributes:
-        frames: number of video frames; estimated from the duration where the header has no count.
-        frame_rate: frames a second, the average where it varies.
-        start: time of the first frame in seconds, on the clock that the audio shares.
+        frames: number of video frames; estimated from the duration where the header has no count,
+            0 where there is no video.
+        frame_rate: frames a second, the average where it varies; 0 where there is no video.
+        start: time of the first frame in seconds, on the clock that the audio shares; of the first
+            sample where there is no video.
         has_audio: whether there is an audio track.
+        audio_seconds: the audio track's duration, 0 without one.
+        audio_rate: the audio track's samples a second, 0 without one.
     """
 
     frames: int
     frame_rate: float
     start: float
     has_audio: bool
+    audio_seconds: float = 0.0
+    audio_rate: int = 0
+
+    @property
+    def has_video(self) -> bool:
+        """Return whether there is a video track."""
+        return self.frames > 0
 
     @property
     def duration(self) -> float:
-        """Return the video's duration in seconds."""
-        return self.frames / self.frame_rate
+        """Return the duration in seconds, of the video where there is one, else of the audio."""
+        return self.frames / self.frame_rate if self.has_video else self.audio_seconds
 
     def time_of(self, frame: float) -> float:
-        """Return the time in seconds at which a frame begins, fractions of a frame allowed."""
+        """Return the time in seconds at which a frame begins, fractions of a frame allowed.
+
+        Raises:
+            ValueError: when there is no video.
+        """
+        if not self.has_video:
+            raise ValueError("time_of: a file without a video track has no frames")
         return self.start + frame / self.frame_rate
 
 
@@ -50,15 +68,21 @@ def probe(path: str | Path) -> MediaInfo:
 
     Raises:
         MediaError: when the file is empty or damaged, is shorter than its header promises, or has
-            no video.
+            neither video nor audio.
     """
     with open_media(path) as container:
-        stream = video_stream(container, path)
+        audio = next(iter(container.streams.audio), None)
+        video = _first_video(container)
+        stream = video or audio
+        if stream is None:
+            raise media_error(path, "there is no video or audio track")
         return MediaInfo(
-            frames=frame_count(container, stream, path),
-            frame_rate=float(frame_rate(stream, path)),
+            frames=frame_count(container, video, path) if video else 0,
+            frame_rate=float(frame_rate(video, path)) if video else 0.0,
             start=to_seconds(stream.start_time, stream.time_base),
-            has_audio=bool(container.streams.audio),
+            has_audio=audio is not None,
+            audio_seconds=_seconds(container, audio) if audio else 0.0,
+            audio_rate=audio.rate if audio else 0,
         )
 
 
@@ -67,9 +91,11 @@ def open_media(path: str | Path) -> Iterator["InputContainer"]:
     """Open a file for decoding and turn whatever FFmpeg reports meanwhile into a MediaError."""
     import av
 
+    # FFmpeg reads megabytes of a stereo WAV file to find out whether they are DTS, not samples.
+    options = {"max_probe_packets": "8"} if Path(path).suffix.lower() == ".wav" else {}
     try:
         # Old clips hold meta data in whatever encoding; nothing here reads it.
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with av.open(str(path), options=options, metadata_errors="ignore") as container:
             yield container
     except MediaError:
         raise
@@ -95,14 +121,37 @@ def truncation_error(path: str | Path, found: int, promised: int) -> MediaError:
 
 def video_stream(container: "InputContainer", path: str | Path) -> "VideoStream":
     """Return the first video track or raise a MediaError."""
-    if not container.streams.video:
+    stream = _first_video(container)
+    if stream is None:
         raise media_error(path, "there is no video track")
-    return container.streams.video[0]
+    return stream
+
+
+def _first_video(container: "InputContainer") -> "VideoStream | None":
+    from av.stream import Disposition
+
+    # The picture of a song's cover is a video track to FFmpeg.
+    return next(
+        (
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & Disposition.attached_pic
+        ),
+        None,
+    )
 
 
 def to_seconds(ticks: int | None, time_base: Fraction | None) -> float:
     """Return a time stamp in seconds, 0 where the header gives none."""
     return float((ticks or 0) * (time_base or 0))
+
+
+def _seconds(container: "InputContainer", stream: "AudioStream | VideoStream") -> float:
+    """Return a track's duration, the whole file's where the header does not tell them apart."""
+    import av
+
+    seconds = to_seconds(stream.duration, stream.time_base)
+    return seconds or (container.duration or 0) / av.time_base
 
 
 def frame_rate(stream: "VideoStream", path: str | Path) -> Fraction:
@@ -122,11 +171,8 @@ def frame_count(container: "InputContainer", stream: "VideoStream", path: str | 
     Raises:
         MediaError: when the header has neither, or shows that the file is truncated.
     """
-    import av
-
-    seconds = to_seconds(stream.duration, stream.time_base)
-    if not seconds and not stream.frames:
-        seconds = (container.duration or 0) / av.time_base
+    by_header = to_seconds(stream.duration, stream.time_base)
+    seconds = by_header if stream.frames else _seconds(container, stream)
     by_duration = round(seconds * frame_rate(stream, path))
     if not stream.frames and not by_duration:
         raise media_error(path, "its header has neither a duration nor a frame count")
