@@ -9,13 +9,19 @@ from typing import Any, Literal
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.base import CrossModalDataModule, SampleDataset, Split
+from datamodules.broken_clips import media_track, source_files, without_broken
+from datamodules.cache import ClipCache, Kind, cached_kind
+from datamodules.cache_writer import CacheWriter
 from datamodules.clip_cut import check_disjoint, split_by_group
 from datamodules.clip_format import ClipFormat
 from datamodules.clip_table import Clip, ClipTable
 from datamodules.clip_transforms import KINETICS_MEAN, KINETICS_STD
 from datamodules.clips import ClipReader, Clips, ClipWindows
 from datamodules.corrupt import CorruptClips, Policy
-from datamodules.media import probe
+from datamodules.index_writer import write_index
+from datamodules.media import MediaInfo, probe
+from datamodules.media_check import Decode
+from datamodules.media_index import INDEX_NAME, MediaIndex
 from datamodules.readers import AudioReader, ImageReader, Probe, Reader, VideoReader
 
 Part = Literal["train", "test"]
@@ -54,6 +60,10 @@ class ClipDataModule(CrossModalDataModule):
             each epoch. In evaluation it is always an error, unless ``cmkd prepare`` found it
             before: then it is left out, with a warning.
         max_corrupt_share: with ``skip``, the share of an epoch's clips above which it is an error.
+        index: the media index that `cmkd prepare` made, read instead of opening every file; true:
+            the one in root, if there is one; false: none.
+        cache: folder of the training cache that `cmkd prepare --cache` made; None: the media files
+            themselves are read.
         **kwargs: of ``CrossModalDataModule``.
 
     Raises:
@@ -82,6 +92,8 @@ class ClipDataModule(CrossModalDataModule):
         max_windows: int | None = None,
         on_corrupt: Policy = "error",
         max_corrupt_share: float = 0.01,
+        index: bool | str = True,
+        cache: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(student_modalities, auxiliary_modalities, **kwargs)
@@ -115,6 +127,8 @@ class ClipDataModule(CrossModalDataModule):
         self.max_windows = max_windows
         self.on_corrupt: Policy = on_corrupt
         self.max_corrupt_share = max_corrupt_share
+        self.index = index
+        self.cache = cache
 
     @abstractmethod
     def listed(self, part: Part) -> Iterable[Clip]:
@@ -133,8 +147,16 @@ class ClipDataModule(CrossModalDataModule):
 
     @cached_property
     def probe(self) -> Probe:
-        """What tells a file's header."""
-        return probe
+        """What tells a file's header: the index, else the file itself."""
+        return self.media_index.probe if self.media_index else probe
+
+    @cached_property
+    def media_index(self) -> MediaIndex | None:
+        """The media index, None where there is none."""
+        path = self.root / INDEX_NAME if isinstance(self.index, bool) else Path(self.index)
+        if self.index is False or (self.index is True and not path.is_file()):
+            return None
+        return MediaIndex(path, self.root)
 
     def build_dataset(self, split: Split, modalities: list[str]) -> SampleDataset:
         """Return the clips of one split.
@@ -145,7 +167,10 @@ class ClipDataModule(CrossModalDataModule):
             MediaError: for a file whose header does not open, where that has to be read.
         """
         table = self.clips(split)
-        readers = {name: reader for name, reader in self.readers().items() if name in modalities}
+        readers = self._readers(modalities)
+        if self.cache is not None:
+            cache = ClipCache(Path(self.cache), self.root, self.form)
+            readers = cache.readers(readers, {name: source_files(table, name) for name in readers})
         reader = ClipReader(table, readers, self.form)
         self._report_absent(split, reader)
         if split == "train":
@@ -154,40 +179,90 @@ class ClipDataModule(CrossModalDataModule):
         return ClipWindows(reader, self.eval_stride, self.max_windows)
 
     def clips(self, split: Split) -> ClipTable:
-        """Return the clips of one split."""
+        """Return the clips of one split.
+
+        Raises:
+            MediaError: when the index says that some are broken, unless they are skipped.
+        """
         if split == "test":
             return self._test
+        if split == "gallery":
+            return self._gallery
         train, val = self._training
-        return {"train": train, "val": val, "gallery": self._listed_for_training}[split]
+        return train if split == "train" else val
 
     def media_files(self) -> list[Path]:
         """Return the media files that the asked modalities are read from, in all splits."""
-        asked = self.student_modalities + self.auxiliary_modalities
-        files = {
-            clip.sources[name].path
-            for table in (self._listed_for_training, self._test)
-            for clip in table
-            for name in asked
-            if name in clip.sources
-        }
-        return sorted(files)
+        readers = self._readers(self.student_modalities + self.auxiliary_modalities)
+        media = [name for name, reader in readers.items() if media_track(reader)]
+        tables = (self._listed_for_training, self._listed_for_test)
+        files = {path for table in tables for name in media for path in source_files(table, name)}
+        return sorted(files, key=str)
+
+    def write_index(
+        self, path: Path | None = None, decode: Decode = "ends", threads: int | None = None
+    ) -> dict[Path, str]:
+        """Write or complete the media index, see ``index_writer.write_index``."""
+        path = path or self.root / INDEX_NAME
+        return write_index(self.media_files(), path, self.root, decode, threads)
+
+    def cache_writer(self, folder: Path, short_side: int = 128) -> CacheWriter:
+        """Return what writes the training cache of all splits, broken files left out."""
+        sources: dict[Kind, dict[Path, MediaInfo]] = {"frames": {}, "sound": {}}
+        everything = self._readers(self.student_modalities + self.auxiliary_modalities)
+        for name, reader in everything.items():
+            kind, track = cached_kind(reader), media_track(reader)
+            if kind is None or track is None:
+                continue
+            for table in (self._listed_for_training, self._listed_for_test):
+                for path in source_files(table, name):
+                    if self.media_index and self.media_index.error(path, track):
+                        continue
+                    info = self.probe(path)
+                    if kind == "frames" or info.has_audio:
+                        sources[kind][path] = info
+        index = self.media_index.path if self.media_index else None
+        return CacheWriter(folder, self.root, sources, short_side, self.form.sample_rate, index)
+
+    def _readers(self, modalities: Sequence[str]) -> dict[str, Reader]:
+        return {name: reader for name, reader in self.readers().items() if name in modalities}
 
     @cached_property
     def _listed_for_training(self) -> ClipTable:
         return ClipTable(self.listed("train"))
 
     @cached_property
-    def _test(self) -> ClipTable:
+    def _listed_for_test(self) -> ClipTable:
         return ClipTable(self.listed("test"))
 
     @cached_property
+    def _test(self) -> ClipTable:
+        return self._readable(self._listed_for_test, "test")
+
+    @cached_property
+    def _gallery(self) -> ClipTable:
+        return self._readable(self._listed_for_training, "gallery")
+
+    @cached_property
     def _training(self) -> tuple[ClipTable, ClipTable]:
-        everything = self._listed_for_training
-        check_disjoint(everything, self._test, type(self).__name__)
+        everything = self._readable(self._listed_for_training, "train")
+        check_disjoint(everything, self._listed_for_test, type(self).__name__)
         train, val = split_by_group(
             everything.groups, everything.labels, self.val_fraction, self.seed
         )
         return everything.take(train), everything.take(val)
+
+    def _readable(self, table: ClipTable, split: Split) -> ClipTable:
+        """Return the clips that the index does not say are broken."""
+        if self.media_index is None:
+            return table
+        return without_broken(
+            table,
+            self._readers(self.modalities(split)),
+            self.media_index,
+            self.on_corrupt,
+            f"{type(self).__name__}, {split} part",
+        )
 
     def _report_absent(self, split: Split, reader: ClipReader) -> None:
         """Log how many clips lack what; opens every file, unless an index tells."""
