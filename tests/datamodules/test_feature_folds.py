@@ -2,16 +2,11 @@ import lightning
 import numpy as np
 import pytest
 import torch
-import yaml
-from jsonargparse import ArgumentParser
 
-from datamodules.base import CrossModalDataModule
 from datamodules.feature_arrays import Reading
-from datamodules.feature_folds import FeatureFolds
 from datamodules.feature_splits import SuffixSplit
 from datamodules.validation_cut import ValidationCut
 from tests.datamodules.feature_files import (
-    FOLDS,
     actor_arrays,
     assert_same,
     feature_folds,
@@ -278,39 +273,3 @@ def test_a_trainer_fits_and_tests_with_it(file, tmp_path):
     assert sorted(model.seen["fit"]) == list(range(18))
     assert model.seen["val"] == list(range(6))
     assert model.seen["test"] == list(range(12))
-
-
-@pytest.mark.parametrize(
-    "split",
-    [
-        {
-            "class_path": "GroupSplit",
-            "init_args": {"group": "actor", "folds": FOLDS, "fold": 1, "val_groups": 0.3},
-        },
-        {"class_path": "ArraySplit", "init_args": {"cut": {"fraction": 0.2}}},
-    ],
-)
-def test_it_is_built_from_yaml(path, split):
-    words = np.array(["train"] * 30 + ["test"] * 6)
-    config = {
-        "data": {
-            "class_path": "datamodules.feature_folds.FeatureFolds",
-            "init_args": {
-                "file": save(path, **actor_arrays(), split=words, code=np.tile([3, 7], 18)),
-                "arrays": {"face": "face_au", "audio": "audio_mfcc"},
-                "label": "code",
-                "classes": {7: "late", 3: "early"},
-                "student_modalities": ["face"],
-                "auxiliary_modalities": ["audio"],
-                "split": split,
-            },
-        }
-    }
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(CrossModalDataModule, "data")
-    parsed = parser.parse_string(yaml.safe_dump(config, sort_keys=False))
-    data = parser.instantiate(parser.parse_string(parser.dump(parsed))).data
-    assert isinstance(data, FeatureFolds)
-    assert data.class_names == ["late", "early"]
-    data.setup("fit")
-    assert data.parts.val.rows.size == 6
