@@ -158,7 +158,7 @@ def test_the_loss_is_the_mean_over_valid_rows():
 
 
 def test_a_task_refuses_settings_out_of_range():
-    with pytest.raises(ValueError, match="at least 2 classes, got 1; .* cmkd.tasks.Regression"):
+    with pytest.raises(ValueError, match=r"at least 2 classes, got 1; .*cmkd\.tasks\.Regression"):
         Classification(1)
     with pytest.raises(ValueError, match="label_smoothing"):
         Classification(3, label_smoothing=1.0)
