@@ -73,7 +73,7 @@ def retrieval_metrics(
     ordered = ranks.first.sort().values
     values["median_rank"] = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     values["mean_average_precision"] = ranks.average_precision.mean()
-    if not (query.isfinite().all() and gallery.isfinite().all()):
+    if not (_all_finite(query) and _all_finite(gallery)):
         values = {name: value * float("nan") for name, value in values.items()}
     values["queries_without_match"] = (~matched).sum()
     return {name: value.float().to(query.device) for name, value in values.items()}
@@ -184,6 +184,11 @@ def _check(
         raise ValueError("exclude_self needs queries that are the gallery, but their labels differ")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
+
+
+def _all_finite(x: Tensor) -> bool:
+    # Not isfinite, which holds a copy of x; NaN is both the least and the greatest.
+    return bool(torch.stack(torch.aminmax(x)).isfinite().all())
 
 
 def _runs(slices: Tensor) -> list[tuple[int, int, int, int]]:

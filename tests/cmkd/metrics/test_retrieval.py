@@ -4,7 +4,6 @@ import statistics
 
 import pytest
 import torch
-from torch.nn.functional import normalize
 
 from cmkd.metrics import retrieval
 from cmkd.metrics.retrieval import rank_queries, retrieval_metrics
@@ -144,10 +143,12 @@ def test_the_arguments_stay_as_they_are():
     assert all(torch.equal(x, y) for x, y in zip(drawn, before, strict=True))
 
 
-def test_embeddings_of_a_diverged_network_score_nan():
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("side", ["query", "gallery"])
+def test_embeddings_of_a_diverged_network_score_nan(side, bad):
     query, query_label, gallery, label = draw(5, 9, 2, 0, whole_numbers=False)
-    gallery[3] = float("nan")
-    values = retrieval_metrics(query, query_label, normalize(gallery, dim=1), label)
+    {"query": query, "gallery": gallery}[side][3, 2] = bad
+    values = retrieval_metrics(query, query_label, gallery, label)
     assert values.pop("queries_without_match") == 0
     assert all(value.isnan() for value in values.values())
 
