@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PLACEHOLDER_BYTES = 19
 
 _FRAME_START = re.compile(rb"\x00\x00\x01\xb6(.)", re.DOTALL)
+_GROUP_OF_FRAMES = b"\xb3"  # holds the time alone
 _PACKED = re.compile(rb"DivX\d+(?:Build|b)\d+p")  # what makes FFmpeg unpack
 _INTRA, _BIDIRECTIONAL = 0, 2
 
@@ -47,8 +48,21 @@ class _Call:
 
 def is_one_coded_frame(packet: "VideoPacket") -> bool:
     """Return whether a packet surely holds one coded frame that is not a B-frame."""
-    kinds = _kinds(packet)
-    return packet.size > PLACEHOLDER_BYTES and len(kinds) == 1 and kinds[0] != _BIDIRECTIONAL
+    frames = _frames(packet)
+    if len(frames) != 1:
+        return False
+    kind, size = frames[0]
+    return size > PLACEHOLDER_BYTES and kind != _BIDIRECTIONAL
+
+
+def is_header_known(first: "VideoPacket", extradata: bytes) -> bool:
+    """Return whether a decoder that has not seen the file's first packet knows what it says.
+
+    The names of encoders in there decide on how their bugs are worked around.
+    """
+    header = _FRAME_START.split(bytes(first), maxsplit=1)[0]
+    units = header.split(b"\0\0\1")
+    return all(unit in extradata for unit in units if not unit.startswith(_GROUP_OF_FRAMES))
 
 
 def decode_by_coding_order(
@@ -90,14 +104,15 @@ def _read_calls(
     """
     begin, calls = 0, list[_Call]()
     held: int | None = None  # kind of the frame that the decoder holds back
-    entry: int | None = None  # the latest entry point, while the frames shown before it may follow
-    packed = _PACKED.search(stream.codec_context.extradata or b"") is not None
-    for packet in container.demux(stream):
-        if not packet.size:
+    entry: int | None = None  # the latest entry point, while frames shown before it may follow
+    extradata = stream.codec_context.extradata or b""
+    packed = may_enter = False
+    for number, packet in enumerate(container.demux(stream)):
+        if not packet.size:  # the end; what is held back is never shown
             return begin, calls, True
-        if packet.is_discard:
-            raise UnprovenError
-        number = begin + len(calls)
+        if number == 0:
+            packed = _PACKED.search(extradata + bytes(packet)) is not None
+            may_enter = is_header_known(packet, extradata)
         call, held = _next_call(packet, held, packed)
         if (number == 0 and not call.is_entry) or (number == 1 and call.is_b):
             raise UnprovenError
@@ -105,24 +120,29 @@ def _read_calls(
             if number - 1 <= first:  # the entry point is shown now
                 begin, calls = entry, calls[entry - begin :]
             entry = None
-        if call.is_entry:
+        if call.is_entry and may_enter:
             entry = number
         calls.append(call)
         if number > last:
-            return begin, calls, False
-    return begin, calls, True
+            break
+    return begin, calls, False
 
 
 def _next_call(packet: "VideoPacket", held: int | None, packed: bool) -> tuple[_Call, int | None]:
     """Return what the decoder does with a packet and which kind of frame it holds back then."""
-    kinds = _kinds(packet)
-    is_placeholder = packet.size <= PLACEHOLDER_BYTES
-    if held is not None:
-        if len(kinds) != 1:
-            raise UnprovenError
-        return _Call(packet, held, direct=False), None if is_placeholder else kinds[0]
-    if is_placeholder or len(kinds) not in ((1, 2) if packed else (1,)):
+    frames = _frames(packet)
+    if packet.is_discard:  # an edit list hides it
         raise UnprovenError
+    if held is not None:
+        if len(frames) != 1:
+            raise UnprovenError
+        kind, size = frames[0]
+        return _Call(packet, held, direct=False), kind if size > PLACEHOLDER_BYTES else None
+    if len(frames) not in ((1, 2) if packed else (1,)):
+        raise UnprovenError
+    if min(size for _, size in frames) <= PLACEHOLDER_BYTES:
+        raise UnprovenError
+    kinds = [kind for kind, _ in frames]
     return _Call(packet, kinds[0], direct=True), kinds[1] if len(kinds) == 2 else None
 
 
@@ -131,20 +151,22 @@ def _decode(
 ) -> "dict[int, VideoFrame]":
     """Make the calls and take the frames wanted; the call of number n shows frame n - 1."""
     context = stream.codec_context
-    # Holding back goes wrong among skipped frames and is right again from a direct anchor on.
-    direct = (
+    # Among skipped frames, holding back goes wrong and placeholders are taken for frames, which
+    # spoils the clock. B-frames need the time between the two anchors before them: so these are
+    # the ones to begin with.
+    anchors = [
         number
-        for number in reversed(range(begin, min(wanted) + 1))
-        if calls[number - begin].direct and not calls[number - begin].is_b
-    )
-    exact_from = next(direct, begin)
+        for number, call in enumerate(calls[: min(wanted) + 1 - begin], start=begin)
+        if call.direct and not call.is_b
+    ]
+    exact_from = anchors[-2] if len(anchors) > 1 else begin
     frames: dict[int, VideoFrame] = {}
-    anchors = 0
+    count = 0  # of anchors: each is shown when the next comes
     for number, call in enumerate(calls, start=begin):
         context.skip_frame = "NONREF" if number < exact_from else "DEFAULT"
         shown = context.decode(call.packet)
-        anchors += not call.is_b
-        is_shown = anchors > 1 and not (call.is_b and number < exact_from)
+        count += not call.is_b
+        is_shown = count > 1 and not (call.is_b and number < exact_from)
         if len(shown) != is_shown:
             raise UnprovenError
         if number - 1 in wanted:
@@ -159,6 +181,12 @@ def _decode(
     return frames
 
 
-def _kinds(packet: "VideoPacket") -> list[int]:
-    """Return the kinds of the frames in a packet: 0 I, 1 P, 2 B, 3 S (global motion)."""
-    return [match[1][0] >> 6 for match in _FRAME_START.finditer(bytes(packet))]
+def _frames(packet: "VideoPacket") -> list[tuple[int, int]]:
+    """Return kind (0 I, 1 P, 2 B, 3 S: global motion) and size in bytes of a packet's frames."""
+    found = list(_FRAME_START.finditer(bytes(packet)))
+    starts = [match.start() for match in found]
+    ends = [*starts[1:], packet.size]
+    return [
+        (match[1][0] >> 6, end - start)
+        for match, start, end in zip(found, starts, ends, strict=False)
+    ]

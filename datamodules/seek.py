@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datamodules.entry_points import ENTRY_TESTS, SKIPPABLE, has_time_stamps, is_hidden
-from datamodules.mpeg4 import is_one_coded_frame
+from datamodules.mpeg4 import is_header_known, is_one_coded_frame
 from datamodules.window import Decoded, UnprovenError
 
 if TYPE_CHECKING:
@@ -201,8 +201,10 @@ def _read(
             if place not in before:
                 raise UnprovenError
             groups.shown = before[place]
-        if codec == "mpeg4" and not is_one_coded_frame(packet):
-            raise UnprovenError
+        if codec == "mpeg4":
+            is_known = groups.groups or (before is None and is_header_known(packet, extradata))
+            if not is_known or not is_one_coded_frame(packet):
+                raise UnprovenError
         groups.add(
             packet,
             is_entry=packet.is_keyframe and is_entry(packet, extradata),
