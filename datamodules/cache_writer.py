@@ -129,14 +129,14 @@ class CacheWriter:
         free = shutil.disk_usage(self.folder).free
         return Estimate(len(self._todo), self._done, round(total), free)
 
-    def write(self, threads: int | None = None) -> dict[tuple[Path, Track], str]:
+    def write(self, threads: int | None = None) -> dict[Path, str]:
         """Make the files, with a progress bar.
 
         Args:
             threads: files made at once; None: as many as there are cores.
 
         Returns:
-            The media files of which a track turned out not to decode, with the reason.
+            The media files of which something turned out not to decode, with the reason.
 
         Raises:
             OSError: when the disk is full or cannot be written to; what is made stays.
@@ -153,7 +153,7 @@ class CacheWriter:
             table.finish()
         if errors and self._index:
             record_errors(self._index, self._root, errors)
-        return errors
+        return {path: reason for (path, _), reason in errors.items()}
 
     def _is_done(self, job: Job, row: dict[str, str] | None) -> bool:
         if row is None:

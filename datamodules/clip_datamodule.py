@@ -18,7 +18,7 @@ from datamodules.clip_table import Clip, ClipTable
 from datamodules.clip_transforms import KINETICS_MEAN, KINETICS_STD
 from datamodules.clips import ClipReader, Clips, ClipWindows
 from datamodules.corrupt import CorruptClips, Policy
-from datamodules.index_writer import write_index
+from datamodules.index_writer import IndexReport, write_index
 from datamodules.media import MediaInfo, probe
 from datamodules.media_check import Decode
 from datamodules.media_index import INDEX_NAME, MediaIndex
@@ -153,7 +153,8 @@ class ClipDataModule(CrossModalDataModule):
     @cached_property
     def media_index(self) -> MediaIndex | None:
         """The media index, None where there is none."""
-        path = self.root / INDEX_NAME if isinstance(self.index, bool) else Path(self.index)
+        path = self.root if isinstance(self.index, bool) else Path(self.index)
+        path = path / INDEX_NAME if path.is_dir() else path
         if self.index is False or (self.index is True and not path.is_file()):
             return None
         return MediaIndex(path, self.root)
@@ -201,10 +202,9 @@ class ClipDataModule(CrossModalDataModule):
 
     def write_index(
         self, path: Path | None = None, decode: Decode = "ends", threads: int | None = None
-    ) -> dict[Path, str]:
+    ) -> IndexReport:
         """Write or complete the media index, see ``index_writer.write_index``."""
-        path = path or self.root / INDEX_NAME
-        return write_index(self.media_files(), path, self.root, decode, threads)
+        return write_index(self.media_files(), path or self.root, self.root, decode, threads)
 
     def cache_writer(self, folder: Path, short_side: int = 128) -> CacheWriter:
         """Return what writes the training cache of all splits, broken files left out."""

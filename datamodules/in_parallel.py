@@ -51,7 +51,7 @@ def in_parallel(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     pool = ThreadPoolExecutor(count)
     try:
-        with Progress(*columns, TimeRemainingColumn()) as progress:
+        with Progress(*columns, TimeRemainingColumn(), disable=total == 0) as progress:
             bar = progress.add_task(what, total=total)
             running: set[Future[Result]] = set()
             while True:

@@ -1,13 +1,29 @@
 """Making the media index."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.file_keys import FileKeys
 from datamodules.in_parallel import in_parallel
 from datamodules.media_check import Decode, check_media
-from datamodules.media_index import INDEX_COLUMNS, INFO_COLUMNS, Track
+from datamodules.media_index import INDEX_COLUMNS, INDEX_NAME, INFO_COLUMNS, Track
 from datamodules.resumable_csv import ResumableCSV
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What was written.
+
+    Attributes:
+        path: the index.
+        files: how many of the files asked for it knows, all of them.
+        broken: which of those cannot be read, in the order asked for, and why.
+    """
+
+    path: Path
+    files: int
+    broken: dict[Path, str]
 
 
 def write_index(
@@ -16,7 +32,7 @@ def write_index(
     root: Path,
     decode: Decode = "ends",
     threads: int | None = None,
-) -> dict[Path, str]:
+) -> IndexReport:
     """Check the files that the index does not know yet, or that have changed, and write it.
 
     Interrupted, it goes on where it stopped. Files of an earlier index that are not asked for now
@@ -24,18 +40,16 @@ def write_index(
 
     Args:
         files: the media files.
-        path: where the index is, or is to be.
+        path: where the index is, or is to be; in a folder it has its usual name.
         root: folder that names in the index are relative to.
         decode: what to decode of each file.
         threads: files checked at once; None: as many as there are cores.
-
-    Returns:
-        The broken ones of the files with the reason, in the order given.
 
     Raises:
         OSError: when it cannot be written.
         ValueError: when there is an index and it is damaged.
     """
+    path = path / INDEX_NAME if path.is_dir() else path
     keys = FileKeys(root)
     named = {keys.key(file): file for file in files}
     with ResumableCSV(path, INDEX_COLUMNS) as table:
@@ -49,7 +63,8 @@ def write_index(
         for row in in_parallel(check, todo, "Checking files", len(todo), threads):
             table.add(row)
         table.finish()
-        return {file: why for key, file in named.items() if (why := _reason(table.rows[key]))}
+        broken = {file: why for key, file in named.items() if (why := _reason(table.rows[key]))}
+    return IndexReport(path, len(named), broken)
 
 
 def record_errors(path: Path, root: Path, errors: Mapping[tuple[Path, Track], str]) -> None:
