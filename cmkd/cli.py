@@ -1,16 +1,21 @@
 """The command line: LightningCLI with our module, run folders and loggers."""
 
 import os
+import sys
 import warnings
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from cmkd import prepare
 from cmkd.callbacks import ResultsTable, RunConfig, StageCheckpoint, StageProgressBar
 from cmkd.distillation import CrossModalDistillation
 from cmkd.runs import RunOptions, default_loggers, run_folder
 
+_DESCRIPTION = (
+    "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files."
+)
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
@@ -87,7 +92,7 @@ def run(args: list[str] | None = None) -> CrossModalCLI:
         auto_configure_optimizers=False,
         save_config_callback=RunConfig,
         args=args,
-        parser_kwargs={"description": "Cross-modal knowledge distillation.", "prog": "cmkd"},
+        parser_kwargs={"description": _DESCRIPTION, "prog": "cmkd"},
     )
 
 
@@ -97,6 +102,9 @@ def main() -> None:
     What a constructor says about a config reaches the user as one line: jsonargparse wraps it in
     the description of every type it tried.
     """
+    if sys.argv[1:2] == ["prepare"]:
+        prepare.main(sys.argv[2:])
+        return
     try:
         run()
     except ValueError as error:
