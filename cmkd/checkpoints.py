@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cmkd.stages import TEACHERS
+from cmkd.progress import kept_networks
 
 #: Key of our own entry in a Lightning checkpoint.
 ENTRY = "cmkd"
+#: The networks that ``teacher_checkpoint`` brings.
+TEACHERS = ("teacher", "auxiliary")
 _NAMED = 6
 
 
@@ -71,21 +73,23 @@ def check_fit(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     check_origin(checkpoint, "this checkpoint")
     problem = difference(module.state_dict(), checkpoint["state_dict"])
     if problem:
-        modalities = checkpoint[ENTRY]["modalities"]
+        student, auxiliary = (
+            checkpoint[ENTRY]["modalities"].get(role, []) for role in ("student", "auxiliary")
+        )
         raise ValueError(
             f"this checkpoint is of another model ({problem}). It was trained with "
-            f"{modalities['student']} as student and {modalities['auxiliary']} as auxiliary "
-            "modalities; use the config it was trained with (config.yaml in its run's folder)"
+            f"{student} as student and {auxiliary} as auxiliary modalities; use the "
+            "config it was trained with (config.yaml in its run's folder)"
         )
 
 
-def load_teacher(path: str, networks: nn.ModuleDict) -> str:
+def load_teacher(path: str, networks: nn.ModuleDict) -> dict[str, float]:
     """Load the teacher and the auxiliary model of an earlier run into ``networks``, strictly.
 
     A checkpoint of the teacher stage gives its best teacher so far, not its last one.
 
     Returns:
-        A sentence that says what was loaded.
+        Their validation metrics by role, as far as the run had them.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -94,7 +98,7 @@ def load_teacher(path: str, networks: nn.ModuleDict) -> str:
     """
     checkpoint = read_checkpoint(path)
     entry = checkpoint[ENTRY]
-    states = dict(entry["best_teacher"]["states"])
+    kept = kept_networks(entry["progress"])
     for role in [role for role in TEACHERS if role in networks]:
         prefix = f"networks.{role}."
         last = {
@@ -102,15 +106,17 @@ def load_teacher(path: str, networks: nn.ModuleDict) -> str:
             for key, value in checkpoint["state_dict"].items()
             if key.startswith(prefix)
         }
-        state = states.get(role, last)
+        state = kept.get(role, last)
         problem = difference(networks[role].state_dict(), state)
         if problem:
             raise ValueError(
                 f"model.teacher_checkpoint: the {role} in '{path}' is of another architecture "
-                f"({problem}). It was trained with the modalities {entry['modalities'][role]}; "
-                "give the encoders, fusion, embedding_dim and classes it was trained with"
+                f"({problem}). It was trained with the modalities "
+                f"{entry['modalities'].get(role, [])}; give the encoders, fusion, embedding_dim "
+                "and classes it was trained with"
             )
         networks[role].load_state_dict(state)
-    score, epoch = entry["best_teacher"]["score"], entry["best_teacher"]["epoch"]
-    quality = "" if score is None else f" (epoch {epoch}, validation metric {score:.4f})"
-    return f"teacher and auxiliary model loaded from '{path}'{quality}, all entries matched"
+    scores: dict[str, float] = dict(entry["progress"]["scores"])
+    for stage in entry["progress"]["kept"].values():
+        scores |= stage["scores"]
+    return {role: score for role, score in scores.items() if role in TEACHERS}

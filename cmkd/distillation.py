@@ -4,11 +4,13 @@ What is learned is put together elsewhere: networks in ``cmkd.networks``, object
 ``cmkd.objectives``, their weights in ``cmkd.terms``, the task in ``cmkd.tasks``.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -16,23 +18,37 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmkd.batch import Batch, batch_modalities
-from cmkd.checkpoints import ENTRY, check_fit, load_teacher
+from cmkd.checkpoints import ENTRY, TEACHERS, check_fit, check_origin, load_teacher
 from cmkd.hyperparameters import keep_plain_hyperparameters
 from cmkd.metrics.by_role import RoleMetrics
 from cmkd.metrics.training_log import TrainingLog
 from cmkd.networks.fusion import Concatenation, FusionFactory
 from cmkd.networks.modality_network import ModalityNetwork
-from cmkd.networks.roles import EncoderFactory, RoleBuilder
+from cmkd.networks.roles import EncoderFactory, NetworkConfig, RoleBuilder
+from cmkd.objectives.base import StageContext
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
 from cmkd.optimization import Stepper, accumulation_window, check_precision
+from cmkd.progress import StageProgress
 from cmkd.randomness import derived_seed
 from cmkd.representation import Representation
 from cmkd.schedules import Schedule
-from cmkd.snapshot import BestSnapshot
-from cmkd.stages import TEACHERS, plan_stages, skip_epochs, stage_at
+from cmkd.stages import (
+    STUDENT_STAGE,
+    Stage,
+    StageConfig,
+    plan_stages,
+    skip_epochs,
+    two_stages,
+)
+from cmkd.subsets import drop_modalities, network_of, restricted
 from cmkd.tasks import Classification, TaskFactory
 from cmkd.terms import Term, Terms
+
+
+def _train_samples(trainer: Trainer) -> int:
+    """Return the number of training samples, 0 where the data does not say."""
+    return int(getattr(trainer.datamodule, "train_samples", 0))  # type: ignore[attr-defined]
 
 
 class CrossModalDistillation(LightningModule):
@@ -65,7 +81,10 @@ class CrossModalDistillation(LightningModule):
         task: builds the task.
         teacher_terms: objectives of the teacher stage by name; None or weight 0 leaves one out.
         student_terms: objectives of the student stage.
-        teacher_epochs: length of the teacher stage.
+        networks: further networks by role, for schemes that need them: a peer, an assistant.
+        stages: the stages by name, in place of those that ``teacher_terms`` and ``student_terms``
+            describe; the last is called ``student``.
+        teacher_epochs: length of the teacher stage, or of all stages before the student's.
         teacher_checkpoint: checkpoint of an earlier run whose (best) teacher and auxiliary model
             are used; the teacher stage's epochs are then skipped, so that the student stage is
             the same as if they had been run.
@@ -99,6 +118,8 @@ class CrossModalDistillation(LightningModule):
         task: TaskFactory = Classification,
         teacher_terms: dict[str, Term | None] | None = None,
         student_terms: dict[str, Term | None] | None = None,
+        networks: dict[str, NetworkConfig] | None = None,
+        stages: dict[str, StageConfig] | None = None,
         teacher_epochs: int = 0,
         teacher_checkpoint: str | None = None,
         student_alone: bool = False,
@@ -138,39 +159,66 @@ class CrossModalDistillation(LightningModule):
             embedding_dim=embedding_dim,
             num_outputs=num_classes,
             dropout=dropout,
+            further=networks,
         )
         self.networks = nn.ModuleDict(
             {role: self.roles.build(role, self.seed) for role in self.roles.modalities}
         )
         self.task = task(num_classes)
+        given = [r for r in TEACHERS if r in self.networks] if self.teacher_checkpoint else []
+        self.has_teacher = bool(given) or (teacher_epochs > 0 and not student_alone)
+        configs = self._stage_configs(stages, teacher_terms, student_terms, student_alone)
+        if entropy_probe and self.has_teacher and STUDENT_STAGE in configs:
+            probe = Term(partial(Probe, objective=GaussianConditionalEntropy))
+            configs[STUDENT_STAGE].terms.setdefault("entropy", probe)
         sizes = {role: self.network(role).sizes for role in self.networks}
-        teacher_given = self.teacher_checkpoint is not None
-        self.has_teacher = teacher_given or (teacher_epochs > 0 and not student_alone)
-        student_terms = dict(student_terms or {})
-        if entropy_probe and self.has_teacher:
-            student_terms.setdefault(
-                "entropy", Term(partial(Probe, objective=GaussianConditionalEntropy))
-            )
-        teaching = Terms(teacher_terms or {}, sizes, self.seed, "teacher")
-        learning = Terms(student_terms, sizes, self.seed, "student")
-        self.stage_terms = nn.ModuleDict({"teacher": teaching, "student": learning})
-        self.stages = plan_stages(teaching, learning, teacher_epochs, teacher_given, student_alone)
-        self.stage = self.stages[0]
+        terms = {n: Terms(config.terms, sizes, self.seed, n) for n, config in configs.items()}
+        self.stage_terms = nn.ModuleDict(terms)
+        self.progress = StageProgress(
+            plan_stages(configs, terms, self.roles.modalities, teacher_epochs, given),
+            self.task.mode,
+        )
         # What a user's encoder froze stays frozen in every stage.
         self._learnable = {name for name, p in self.named_parameters() if p.requires_grad}
-        self.best_teacher = BestSnapshot(self.task.mode)
+        self._train_samples = 0
         self._log = TrainingLog()
         self._metrics = RoleMetrics(self.task)
         self._apply_stage()
+
+    @staticmethod
+    def _stage_configs(
+        stages: dict[str, StageConfig] | None,
+        teacher_terms: dict[str, Term | None] | None,
+        student_terms: dict[str, Term | None] | None,
+        student_alone: bool,
+    ) -> dict[str, StageConfig]:
+        """Return the stages that the arguments describe in either way."""
+        if stages is not None and (teacher_terms or student_terms):
+            raise ValueError(
+                "model.stages holds the terms of each stage; set model.teacher_terms and "
+                "model.student_terms to null"
+            )
+        if student_alone:
+            if stages or student_terms:
+                raise ValueError(
+                    "model.student_alone leaves out every term and stage; set it to false, or "
+                    "model.stages and model.student_terms to null"
+                )
+            return {STUDENT_STAGE: StageConfig(["student"])}
+        if stages is None:
+            return two_stages(teacher_terms or {}, student_terms or {})
+        return {name: replace(config, terms=dict(config.terms)) for name, config in stages.items()}
+
+    @property
+    def stage(self) -> Stage:
+        """The current stage."""
+        return self.progress.stage
 
     def network(self, role: str) -> ModalityNetwork:
         """Return the network of a role: ``student``, ``auxiliary`` or ``teacher``."""
         network = self.networks[role]
         assert isinstance(network, ModalityNetwork)  # noqa: S101 - for the type checker
         return network
-
-    def _teachers(self) -> dict[str, nn.Module]:
-        return {role: self.networks[role] for role in TEACHERS if role in self.networks}
 
     def forward(self, batch: Batch) -> Representation:
         """Return the student's representation of a batch that holds its modalities."""
@@ -183,12 +231,29 @@ class CrossModalDistillation(LightningModule):
             return
         check_precision(str(self.trainer.precision))
         if self.teacher_checkpoint is not None and self.trainer.ckpt_path is None:
-            rank_zero_info(load_teacher(self.teacher_checkpoint, self.networks))
-        if self.stages[-1].first_epoch >= (self.trainer.max_epochs or float("inf")) > 0:
+            self.progress.scores |= load_teacher(self.teacher_checkpoint, self.networks)
+            rank_zero_info(
+                f"teacher loaded from '{self.teacher_checkpoint}', all entries matched "
+                f"(validation metrics: {self.progress.scores})"
+            )
+        self._allocate(_train_samples(self.trainer))
+        student_stage = self.progress.stages[-1]
+        if student_stage.first_epoch >= (self.trainer.max_epochs or float("inf")) > 0:
             rank_zero_warn(
                 f"trainer.max_epochs ({self.trainer.max_epochs}) ends the run before the student "
-                f"stage, which begins at epoch {self.stages[-1].first_epoch}"
+                f"stage, which begins at epoch {student_stage.first_epoch}"
             )
+
+    def _allocate(self, train_samples: int) -> None:
+        """Let the objectives make the buffers whose size depends on the data."""
+        self._train_samples = train_samples
+        for stage in self.progress.stages:
+            for objective in stage.terms.by_name().values():
+                objective.allocate(self._context())
+
+    def _context(self) -> StageContext:
+        networks = dict(self.networks.items())
+        return StageContext(networks, self._train_samples, self.network("student").num_outputs)
 
     def on_fit_start(self) -> None:
         """Skip the epochs of a teacher stage that ``teacher_checkpoint`` replaces.
@@ -196,25 +261,28 @@ class CrossModalDistillation(LightningModule):
         The epochs keep their numbers, hence their order and augmentation. A checkpoint that the
         run resumes from is read after this and sets its own epoch.
         """
-        skipped = self.stages[0].first_epoch
+        skipped = self.progress.stages[0].first_epoch
         if skip_epochs(self.trainer, skipped):
-            rank_zero_info(f"teacher stage skipped: epochs 0 to {skipped - 1}")
+            rank_zero_info(f"stages before the student's skipped: epochs 0 to {skipped - 1}")
 
     def on_train_epoch_start(self) -> None:
         """Change the stage where the epoch begins one: the only place where it changes."""
-        stage = stage_at(self.stages, self.current_epoch)
-        if stage is self.stage:
-            return
-        if self.best_teacher.score is None:
+        left = self.progress.move_to(self.current_epoch)
+        if left is not None:
+            self._change_from(left)
+        if self.progress.begins():
+            for objective in self.stage.terms.by_name().values():
+                objective.begin_stage(self._context())
+
+    def _change_from(self, left: Stage) -> None:
+        if not self.progress.restore(left, self.networks):
             rank_zero_warn(
-                "the teacher was never validated: the student learns from the teacher of the last "
-                "epoch, not from the best one"
+                f"the {left.trained[0]} was never validated: the student learns from that of the "
+                "last epoch, not from the best one"
             )
-        self.best_teacher.restore(self._teachers())
-        if not self.keep_cotrained_student:
+        if self.stage.name == STUDENT_STAGE and not self.keep_cotrained_student:
             new = self.roles.build("student", self.seed)
             self.networks["student"].load_state_dict(new.state_dict())
-        self.stage = stage
         self._apply_stage()
         if isinstance(self.trainer.strategy, DDPStrategy):
             # DDP waits for the gradients of those parameters that needed one when it was built.
@@ -222,13 +290,22 @@ class CrossModalDistillation(LightningModule):
             self.trainer.strategy.configure_ddp()
 
     def _apply_stage(self) -> None:
-        active = [f"networks.{role}." for role in self.stage.trained]
-        active += [f"stage_terms.{self.stage.name}.", "task."]
+        learns = self._learns(self.stage)
         for name, parameter in self.named_parameters():
-            learns = name in self._learnable and name.startswith(tuple(active))
-            parameter.requires_grad_(learns)
+            parameter.requires_grad_(learns(name))
             parameter.grad = None
         self.train(self.training)
+
+    def _learns(self, stage: Stage) -> Callable[[str], bool]:
+        """Return what tells a parameter's name whether it learns in a stage."""
+        active = [f"networks.{role}." for role in stage.trained]
+        active += [f"stage_terms.{stage.name}.", "task."]
+        frozen = tuple(f"networks.{part}." for part in stage.config.frozen)
+        return lambda name: (
+            name in self._learnable
+            and name.startswith(tuple(active))
+            and not name.startswith(frozen)
+        )
 
     def train(self, mode: bool = True) -> "CrossModalDistillation":
         """Set the mode, keeping networks that the stage does not train in eval mode."""
@@ -243,14 +320,15 @@ class CrossModalDistillation(LightningModule):
         self._stepper = Stepper(
             self.optimizer_factory, self.critic_optimizer_factory, self.gradient_clip_norm
         )
-        learnable = {id(p) for n, p in self.named_parameters() if n in self._learnable}
+        names = {id(p): name for name, p in self.named_parameters()}
         optimizers: list[Optimizer] = []
-        for stage in self.stages:
+        for stage in self.progress.stages:
+            learns = self._learns(stage)
             parameters = [p for r in sorted(stage.trained) for p in self.networks[r].parameters()]
             parameters += stage.terms.main_parameters()
             optimizers += self._stepper.add_stage(
                 stage.name,
-                [p for p in parameters if id(p) in learnable],
+                [p for p in parameters if learns(names[id(p)])],
                 stage.terms.critic_groups(),
             )
         return optimizers
@@ -271,7 +349,7 @@ class CrossModalDistillation(LightningModule):
         loss = torch.zeros((), device=self.device)
         for role in sorted(stage.trained):
             task_loss = self.task.loss(representations[role], batch)
-            loss = loss + task_loss
+            loss = loss + stage.task_weight(role) * task_loss
             logs[f"{role}_loss"] = task_loss
             step_metrics = self.task.step_metrics(representations[role], batch)
             logs |= {f"{role}_{name}": value for name, value in step_metrics.items()}
@@ -285,8 +363,14 @@ class CrossModalDistillation(LightningModule):
         self._log.add(logs, self)
 
     def _represent(self, role: str, batch: Batch) -> Representation:
-        with torch.set_grad_enabled(role in self.stage.trained):
-            representation: Representation = self.networks[role](batch)
+        network = network_of(role)
+        modalities = self.roles.modalities[network]
+        probability = self.stage.config.modality_dropout.get(role, 0.0)
+        batch = restricted(batch, role, modalities)
+        if probability > 0:
+            batch = drop_modalities(batch, modalities, probability)
+        with torch.set_grad_enabled(network in self.stage.trained):
+            representation: Representation = self.networks[network](batch)
         return representation
 
     def _position(self, batch_idx: int) -> float:
@@ -313,11 +397,15 @@ class CrossModalDistillation(LightningModule):
             self._metrics.update(role, self.networks[role](batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics; in the teacher stage keep the best teacher."""
+        """Log the validation metrics; before the student stage keep the best networks."""
         values = self._log_metrics("val")
-        score = values.get(f"val/teacher_{self.task.monitor}")
-        if score is not None and not self.trainer.sanity_checking:
-            self.best_teacher.offer(float(score), self.current_epoch, self._teachers())
+        names = {role: f"val/{role}_{self.task.monitor}" for role in self.stage.trained}
+        scores = {role: float(values[name]) for role, name in names.items() if name in values}
+        if self.trainer.sanity_checking:
+            return
+        self.progress.note(scores, self.current_epoch, self.networks)
+        for objective in self.stage.terms.by_name().values():
+            objective.observe(self.progress.scores)
 
     def on_test_start(self) -> None:
         """Refuse a gallery that the task does not search."""
@@ -361,10 +449,10 @@ class CrossModalDistillation(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the state dict does not hold; plain data and tensors only."""
         checkpoint[ENTRY] = {
-            "stage": self.stage.name,
             "seed": self.seed,
+            "train_samples": self._train_samples,
             "modalities": self.roles.modalities,
-            "best_teacher": self.best_teacher.state_dict(),
+            "progress": self.progress.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -373,11 +461,10 @@ class CrossModalDistillation(LightningModule):
         Raises:
             ValueError: for a checkpoint of another class or architecture.
         """
-        check_fit(checkpoint, self)
+        check_origin(checkpoint, "this checkpoint")
         entry = checkpoint[ENTRY]
+        self._allocate(entry["train_samples"])
+        check_fit(checkpoint, self)
         self.seed = entry["seed"]
-        self.best_teacher.load_state_dict(entry["best_teacher"])
-        by_name = {stage.name: stage for stage in self.stages}
-        # A run whose teacher came from a file has no teacher stage to go back to.
-        self.stage = by_name.get(entry["stage"], self.stages[-1])
+        self.progress.load_state_dict(entry["progress"])
         self._apply_stage()

@@ -20,17 +20,25 @@ class BestSnapshot:
         self.sign = {"max": 1, "min": -1}[mode]
         self.score: float | None = None
         self.epoch: int | None = None
+        self.scores: dict[str, float] = {}
         self.states: dict[str, dict[str, Tensor]] = {}
 
-    def offer(self, score: float, epoch: int, modules: Mapping[str, nn.Module]) -> bool:
+    def offer(
+        self,
+        score: float,
+        epoch: int,
+        modules: Mapping[str, nn.Module],
+        scores: Mapping[str, float] | None = None,
+    ) -> bool:
         """Copy the modules if score beats the best one; return whether it did.
 
-        NaN never beats anything: a diverged teacher is not kept.
+        NaN never beats anything: a diverged teacher is not kept. ``scores`` are further scores of
+        the same moment, to be remembered with it.
         """
         best = -float("inf") if self.score is None else self.sign * self.score
         if not self.sign * score > best:
             return False
-        self.score, self.epoch = score, epoch
+        self.score, self.epoch, self.scores = score, epoch, dict(scores or {})
         self.states = {
             name: {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
             for name, module in modules.items()
@@ -44,8 +52,14 @@ class BestSnapshot:
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain data and tensors, which load with ``weights_only=True``."""
-        return {"score": self.score, "epoch": self.epoch, "states": self.states}
+        return {
+            "score": self.score,
+            "epoch": self.epoch,
+            "scores": self.scores,
+            "states": self.states,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what ``state_dict`` gave."""
-        self.score, self.epoch, self.states = state["score"], state["epoch"], state["states"]
+        self.score, self.epoch = state["score"], state["epoch"]
+        self.scores, self.states = dict(state["scores"]), state["states"]

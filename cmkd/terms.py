@@ -85,17 +85,17 @@ class Terms(nn.Module):
             self.weights[name] = term.weight
             self.warmup_epochs[name] = term.warmup_epochs
 
-    def items(self) -> list[tuple[str, Objective]]:
+    def by_name(self) -> dict[str, Objective]:
         """Return the objectives by name."""
-        return [(n, o) for n, o in self.objectives.items() if isinstance(o, Objective)]
+        return {n: o for n, o in self.objectives.items() if isinstance(o, Objective)}
 
     def roles(self) -> frozenset[str]:
-        """Return the networks that at least one objective reads."""
-        return frozenset().union(*(objective.roles() for _, objective in self.items()))
+        """Return the networks, or subsets of their modalities, that an objective reads."""
+        return frozenset().union(*(objective.roles() for objective in self.by_name().values()))
 
     def critic_groups(self) -> list[list[nn.Parameter]]:
         """Return the critics' parameters, one list an objective that has a critic."""
-        groups = [objective.critic_parameters() for _, objective in self.items()]
+        groups = [objective.critic_parameters() for objective in self.by_name().values()]
         return [group for group in groups if group]
 
     def main_parameters(self) -> list[nn.Parameter]:
@@ -120,7 +120,7 @@ class Terms(nn.Module):
         critic_loss: Tensor | None = None
         logs: dict[str, Tensor] = {}
         rows = len(batch["index"]) * world_size()
-        for name, objective in self.items():
+        for name, objective in self.by_name().items():
             if rows < objective.minimum_rows:
                 raise ValueError(
                     f"term '{name}' ({type(objective).__name__}) needs at least "
@@ -128,6 +128,7 @@ class Terms(nn.Module):
                     f"data.batch_size to {objective.minimum_rows} or more, or leave a shorter "
                     "last batch out (drop_last)"
                 )
+            objective.set_epoch(epoch)
             output = objective(representations, batch)
             loss = loss + self.weights[name] * ramp(epoch, self.warmup_epochs[name]) * output.loss
             if output.critic_loss is not None:

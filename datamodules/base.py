@@ -153,6 +153,11 @@ class CrossModalDataModule(LightningDataModule):
         """Return how many classes there are, known right after construction."""
         return len(self.class_names)
 
+    @property
+    def train_samples(self) -> int:
+        """Return the number of training samples; their ``index`` counts up to it."""
+        return len(self.dataset("train"))
+
     def build_dataset(self, split: Split, modalities: list[str]) -> SampleDataset:
         """Return the dataset of one split, reading nothing but the given modalities."""
         raise NotImplementedError

@@ -1,11 +1,13 @@
 """Checkpoints of a run in stages."""
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from cmkd.distillation import CrossModalDistillation
+from cmkd.stages import STUDENT_STAGE
 
 
 class StageCheckpoint(ModelCheckpoint):
@@ -15,8 +17,8 @@ class StageCheckpoint(ModelCheckpoint):
     stage is another one. The best teacher needs no file of its own, it is inside each checkpoint.
 
     Args:
-        monitor: validation metric that chooses the student.
-        mode: ``max`` or ``min``.
+        monitor: validation metric that chooses the student; None: what the task says.
+        mode: ``max`` or ``min``; None: what the task says.
         dirpath: folder; by default ``checkpoints`` in the run's folder.
         save_top_k: how many of the best to keep.
         save_on_exception: write a checkpoint when the run is interrupted.
@@ -24,8 +26,8 @@ class StageCheckpoint(ModelCheckpoint):
 
     def __init__(
         self,
-        monitor: str = "val/student_accuracy",
-        mode: str = "max",
+        monitor: str | None = None,
+        mode: str | None = None,
         dirpath: str | None = None,
         save_top_k: int = 1,
         save_on_exception: bool = True,
@@ -33,18 +35,28 @@ class StageCheckpoint(ModelCheckpoint):
         super().__init__(
             dirpath=dirpath,
             filename="best" if save_top_k == 1 else "{epoch}",
-            monitor=monitor,
-            mode=mode,
+            monitor=monitor or "what the task says",  # Lightning wants one for several best
+            mode=mode or "max",
             save_top_k=save_top_k,
             save_last=True,
             save_on_exception=save_on_exception,
         )
+        self._given = (monitor, mode)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask the task what to monitor, where the config does not say."""
+        monitor, mode = self._given
+        if isinstance(pl_module, CrossModalDistillation):
+            self.monitor = monitor or f"val/student_{pl_module.task.monitor}"
+            self.mode = mode or pl_module.task.mode
+            self.kth_value = torch.tensor(torch.inf if self.mode == "min" else -torch.inf)
+        super().setup(trainer, pl_module, stage)
 
     def _save_topk_checkpoint(
         self, trainer: Trainer, monitor_candidates: dict[str, Tensor]
     ) -> None:
         module = trainer.lightning_module
-        if isinstance(module, CrossModalDistillation) and module.stage.name != "student":
+        if isinstance(module, CrossModalDistillation) and module.stage.name != STUDENT_STAGE:
             return
         super()._save_topk_checkpoint(trainer, monitor_candidates)
 

@@ -48,10 +48,11 @@ class ResultsTable(Callback):
         table = Table(title=f"Best validation {monitor}")
         for heading in ("network", monitor, "epoch", "time of its stage"):
             table.add_column(heading, justify="left" if heading == "network" else "right")
-        best = pl_module.best_teacher
-        if best.score is not None:
-            row = (f"{best.score:.4f}", str(best.epoch), self._time("teacher"))
-            table.add_row("teacher", *row)
+        for stage in pl_module.progress.stages:
+            best = pl_module.progress.best(stage.name)
+            if best is not None and best.score is not None:
+                row = (f"{best.score:.4f}", str(best.epoch), self._time(stage.name))
+                table.add_row(stage.trained[0], *row)
         checkpoint = next((c for c in trainer.callbacks if isinstance(c, StageCheckpoint)), None)  # type: ignore[attr-defined]
         if checkpoint is not None and checkpoint.best_model_score is not None:
             score = f"{float(checkpoint.best_model_score):.4f}"

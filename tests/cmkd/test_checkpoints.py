@@ -58,7 +58,7 @@ def foreign(tmp_path_factory):
 
 def test_a_checkpoint_loads_with_weights_only(checkpoint):
     loaded = torch.load(checkpoint[0], weights_only=True)
-    assert loaded["cmkd"]["stage"] == "student"
+    assert loaded["cmkd"]["progress"]["stage"] == "student"
     assert loaded["hyper_parameters"]["student_modalities"] == ["face"]
 
 

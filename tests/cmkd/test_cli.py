@@ -185,7 +185,7 @@ def test_a_config_that_is_not_there_is_named(capsys):
     [
         (["--model.student_modalities", "[fase]"], r"fase"),
         (["--model.auxiliary_modalities", "[face]"], r"'?face'? stands in"),
-        (["--model.auxiliary_modalities", "[]"], r"auxiliary_modalities is empty"),
+        (["--model.auxiliary_modalities", "[]"], r"audio, which is neither a student nor an aux"),
         (["--model.student_modalities", "[]"], r"student_modalities is empty"),
         (["--data.init_args.shapes", "{face: [6]}"], r"there is no modality 'audio'"),
         (["--data.init_args.shapes", "{face: [7], audio: [5]}"], r"modality 'face'.*6"),

@@ -83,9 +83,9 @@ def test_the_best_teacher_travels_in_the_checkpoint(tmp_path):
     with pytest.raises(RuntimeError, match="plug"):
         fit(tmp_path, callbacks=[Stop(1, 2)])
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert last["cmkd"]["stage"] == "teacher"
-    assert last["cmkd"]["best_teacher"]["epoch"] == 0
-    assert last["cmkd"]["best_teacher"]["states"].keys() == {"teacher", "auxiliary"}
+    assert last["cmkd"]["progress"]["stage"] == "teacher"
+    assert last["cmkd"]["progress"]["kept"]["teacher"]["epoch"] == 0
+    assert last["cmkd"]["progress"]["kept"]["teacher"]["states"].keys() == {"teacher", "auxiliary"}
 
 
 def test_a_resumed_run_takes_the_learning_rate_of_the_config(tmp_path):

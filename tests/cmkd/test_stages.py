@@ -115,7 +115,7 @@ def test_the_student_learns_from_the_best_teacher_not_the_last(tmp_path):
     spoil, model = Spoil(), make_amid()
     trainer = make_trainer(tmp_path, callbacks=[spoil])
     trainer.fit(model, datamodule=make_data())
-    assert model.best_teacher.epoch == 0
+    assert model.progress.best("teacher").epoch == 0
     assert_same(spoil.best, weights(model.networks["teacher"]))
 
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_of_the_teacher_stage_gives_its_best_teacher(tmp_path):
     trainer.fit(model, datamodule=make_data())
     best = {"teacher": {n: v + 1 for n, v in weights(model.networks["teacher"]).items()}}
     best["auxiliary"] = weights(model.networks["auxiliary"])
-    model.best_teacher.states = best
+    model.progress.best("teacher").states = best
     trainer.save_checkpoint(tmp_path / "teacher.ckpt")
     given = make_model(student_terms=kd_terms(), teacher_checkpoint=str(tmp_path / "teacher.ckpt"))
     fit(given, tmp_path)
@@ -187,7 +187,7 @@ def test_adding_a_term_does_not_change_the_first_weights_of_anything_else():
 
 
 def test_a_term_that_needs_an_untrained_teacher_is_refused():
-    with pytest.raises(ValueError, match=r"student_terms \(kd\).*never trained.*teacher_epochs"):
+    with pytest.raises(ValueError, match=r"student stage \(kd\).*never trained.*teacher_epochs"):
         make_model(student_terms=kd_terms(), teacher_epochs=0)
     with pytest.raises(ValueError, match="student_alone"):
         make_model(student_terms=kd_terms(), student_alone=True)
@@ -207,7 +207,7 @@ def test_a_teacher_that_is_never_validated_is_reported_and_used(tmp_path):
 
 def test_the_stage_of_an_epoch_is_the_last_one_begun():
     model = make_amid(teacher_epochs=3)
-    assert [stage_at(model.stages, epoch).name for epoch in (0, 2, 3, 99)] == [
+    assert [stage_at(model.progress.stages, epoch).name for epoch in (0, 2, 3, 99)] == [
         "teacher",
         "teacher",
         "student",

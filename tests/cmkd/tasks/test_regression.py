@@ -75,7 +75,7 @@ def test_a_fit_lowers_the_error_and_reports_every_figure(fitted):
 
 def test_the_best_teacher_and_student_have_the_lowest_error(fitted):
     model, _, checkpoint, scores = fitted
-    assert model.best_teacher.score == min(scores["teacher"])
+    assert model.progress.best("teacher").score == min(scores["teacher"])
     assert float(checkpoint.best_model_score) == pytest.approx(min(scores["student"]))
     best = read_checkpoint(checkpoint.best_model_path)
     assert best["epoch"] == 4 + scores["student"].index(min(scores["student"]))
@@ -87,7 +87,7 @@ def test_the_results_table_shows_the_error(fitted, capsys):
     table.on_fit_end(trainer, model)
     printed = capsys.readouterr().out
     assert "Best validation mae" in printed
-    assert f"{model.best_teacher.score:.4f}" in printed
+    assert f"{model.progress.best('teacher').score:.4f}" in printed
 
 
 def test_the_test_averages_predicted_values_over_windows(fitted):

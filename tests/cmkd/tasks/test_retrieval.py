@@ -106,7 +106,9 @@ def test_validation_searches_and_keeps_the_best_teacher_by_it(tmp_path):
     # The teacher now is the best one.
     clips, label = embeddings(model.network("teacher"), make_data().val_dataloader())
     expected = retrieval_metrics(clips, label, clips, label, exclude_self=True)
-    assert model.best_teacher.score == pytest.approx(float(expected["recall_at_1"]), abs=1e-6)
+    assert model.progress.best("teacher").score == pytest.approx(
+        float(expected["recall_at_1"]), abs=1e-6
+    )
 
 
 def test_a_repeated_window_does_not_weigh_double():
