@@ -11,6 +11,7 @@ from cmkd.batch import Batch
 from cmkd.distributed import gather_rows, mean_over_ranks, rank, world_size
 from cmkd.objectives.base import Objective, ObjectiveOutput, masked_mean
 from cmkd.objectives.mlp import MLP
+from cmkd.objectives.negative_queue import NegativeQueue, QueuedNegatives
 from cmkd.objectives.numerics import (
     full_precision,
     require_positive,
@@ -24,7 +25,11 @@ MAX_INVERSE_TEMPERATURE = 100.0
 
 
 def info_nce(
-    x: Tensor, y: Tensor, temperature: float | Tensor, mask: Tensor | None = None
+    x: Tensor,
+    y: Tensor,
+    temperature: float | Tensor,
+    mask: Tensor | None = None,
+    queue: QueuedNegatives | None = None,
 ) -> Tensor:
     """Symmetric InfoNCE of the local rows, against the candidates of all ranks.
 
@@ -43,6 +48,7 @@ def info_nce(
         temperature: divides the cosines; a number or a scalar tensor above 0.
         mask: (B,) bool, valid rows; the others are no candidates, and their own losses are finite
             numbers without meaning. None means all.
+        queue: further negatives, x's as its source and y's as its target; they get no gradient.
 
     Returns:
         (B,) nats, in float32 at least and whatever autocast says.
@@ -69,26 +75,36 @@ def info_nce(
         # A row is always a candidate of its own: an invalid row's softmax over nothing would be
         # NaN, and so would be its gradient, even behind a mask.
         allowed = valid | one_hot(own, valid.shape[0]).bool()
-        losses = [
-            cross_entropy(
-                (z @ others.T / temperature).masked_fill(~allowed, -math.inf),
-                own,
-                reduction="none",
-            )
+        logits = [
+            _scores(z, others, temperature, allowed)
             for z, others in zip(local, candidates, strict=True)
         ]
+        if queue is not None:
+            earlier = [
+                _scores(z, others.to(z), temperature, queue.allowed)
+                for z, others in zip(local, (queue.target, queue.source), strict=True)
+            ]
+            logits = [torch.cat(pair, dim=1) for pair in zip(logits, earlier, strict=True)]
+        losses = [cross_entropy(scores, own, reduction="none") for scores in logits]
         return (losses[0] + losses[1]) / 2
+
+
+def _scores(
+    anchors: Tensor, candidates: Tensor, temperature: float | Tensor, allowed: Tensor
+) -> Tensor:
+    """Return the (B, N) logits of unit vectors (B, D) and (N, D), -inf where not allowed."""
+    return (anchors @ candidates.T / temperature).masked_fill(~allowed, -math.inf)
 
 
 def mutual_information_bound(loss: Tensor, candidates: Tensor) -> Tensor:
     """Return log N - L, which in expectation is at most the mutual information.
 
     Args:
-        loss: scalar, the mean InfoNCE loss in nats.
-        candidates: scalar, how many valid rows each was compared with, itself included.
+        loss: scalar or (B,), the InfoNCE loss in nats.
+        candidates: scalar or (B,), with how many candidates it was compared, itself included.
 
     Returns:
-        Scalar in nats, never above log N; 0 where there is no candidate.
+        In nats, never above log N; 0 where there is no candidate.
     """
     return candidates.clamp(min=1).to(loss.dtype).log() - loss
 
@@ -106,6 +122,10 @@ class InfoNCE(Objective):
     Framework for Contrastive Learning of Visual Representations, Chen et al., ICML 2020), which
     leave the embeddings more freedom.
 
+    With a queue every row also meets pairs of earlier batches, see
+    :class:`cmkd.objectives.negative_queue.NegativeQueue`. They come from the networks as they were,
+    so that the bound holds up to how far these have moved.
+
     Logs ``bound`` (nats), its ``ceiling`` log N, and a learned ``temperature``.
 
     Args:
@@ -117,10 +137,11 @@ class InfoNCE(Objective):
         learn_temperature: train the logarithm of the inverse temperature, kept at 1/100 or
             warmer as in CLIP.
         projection_hidden: hidden width of the projection heads; None makes them linear.
+        queue_size: how many pairs of earlier batches are further negatives; 0 for none.
 
     Raises:
-        ValueError: for a width or temperature that is not above 0, or a learned temperature that
-            would start below 1/100.
+        ValueError: for a width or temperature that is not above 0, a queue of negative size, or a
+            learned temperature that would start below 1/100.
     """
 
     minimum_rows = 2
@@ -134,9 +155,12 @@ class InfoNCE(Objective):
         temperature: float = 0.1,
         learn_temperature: bool = False,
         projection_hidden: int | None = None,
+        queue_size: int = 0,
     ) -> None:
         super().__init__(sizes, source, target)
         require_positive(self, dim=dim, temperature=temperature)
+        if queue_size < 0:
+            raise ValueError(f"InfoNCE.queue_size must be 0 or more, got {queue_size}")
         if projection_hidden is not None:
             require_positive(self, projection_hidden=projection_hidden)
         if learn_temperature and temperature < 1 / MAX_INVERSE_TEMPERATURE:
@@ -153,6 +177,7 @@ class InfoNCE(Objective):
         self.log_inverse_temperature = (
             nn.Parameter(torch.tensor(-math.log(temperature))) if learn_temperature else None
         )
+        self.queue = NegativeQueue(queue_size, dim) if queue_size else None
 
     def temperature(self) -> float | Tensor:
         """Return the temperature in use, a scalar tensor with gradient where it is learned."""
@@ -165,27 +190,24 @@ class InfoNCE(Objective):
         return full_precision(-self.log_inverse_temperature).exp()
 
     def forward(
-        self,
-        representations: Mapping[str, Representation],
-        batch: Batch,  # noqa: ARG002
+        self, representations: Mapping[str, Representation], batch: Batch
     ) -> ObjectiveOutput:
-        """Compute the loss of one batch; 0 where there is no second valid row to compare with."""
+        """Compute the loss of one batch; 0 where there is no second pair to compare with."""
         source, target, mask = self.pair(representations)
         temperature = self.temperature()
-        loss = masked_mean(
-            info_nce(
-                self.source_projection(zero_masked_rows(source.embedding, mask)),
-                self.target_projection(zero_masked_rows(target.embedding, mask)),
-                temperature,
-                mask,
-            ),
-            mask,
-        )
-        candidates = mean_over_ranks(mask.sum().to(loss.dtype)) * world_size()
+        x = self.source_projection(zero_masked_rows(source.embedding, mask))
+        y = self.target_projection(zero_masked_rows(target.embedding, mask))
+        queued = None if self.queue is None else self.queue.negatives(batch["index"])
+        losses = info_nce(x, y, temperature, mask, queued)
+        in_batch = mean_over_ranks(mask.sum().to(losses.dtype)) * world_size()
+        candidates = in_batch.expand(len(mask)).clamp(min=1)
+        if self.queue is not None and queued is not None:
+            candidates = candidates + queued.allowed.sum(dim=1)
+            self.queue.push(x, y, batch["index"], mask)
         logs = {
-            "bound": mutual_information_bound(loss.detach(), candidates),
-            "ceiling": candidates.clamp(min=1).log(),
+            "bound": masked_mean(mutual_information_bound(losses.detach(), candidates), mask),
+            "ceiling": masked_mean(candidates.log(), mask),
         }
         if isinstance(temperature, Tensor):
             logs["temperature"] = temperature.detach()
-        return ObjectiveOutput(loss, logs=logs)
+        return ObjectiveOutput(masked_mean(losses, mask), logs=logs)
