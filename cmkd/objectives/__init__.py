@@ -7,6 +7,7 @@ from cmkd.objectives.adversarial import (
 )
 from cmkd.objectives.attention_transfer import AttentionTransfer, attention_transfer_loss
 from cmkd.objectives.base import Objective, ObjectiveFactory, ObjectiveOutput, masked_mean
+from cmkd.objectives.branches import BestBranch, MutualRelation, best_branch, mutual_relation_loss
 from cmkd.objectives.categorical import (
     CategoricalConditionalEntropy,
     KnowledgeDistillation,
@@ -18,13 +19,36 @@ from cmkd.objectives.correlation_congruence import (
     correlation_congruence_loss,
 )
 from cmkd.objectives.dist import DIST, dist_loss, pearson_distance
+from cmkd.objectives.divergences import (
+    JensenShannon,
+    PredictionObjective,
+    ReverseKnowledgeDistillation,
+    TotalVariation,
+    jensen_shannon_divergence,
+    reverse_knowledge_distillation,
+    total_variation,
+)
 from cmkd.objectives.dkd import DKD, decoupled_knowledge_distillation
 from cmkd.objectives.fitnets import FitNets, hint_loss
 from cmkd.objectives.gaussian import GaussianConditionalEntropy, gaussian_conditional_entropy
 from cmkd.objectives.infonce import InfoNCE, info_nce, mutual_information_bound
+from cmkd.objectives.information_flow import (
+    InformationFlow,
+    cosine_kernel,
+    critical_period,
+    jeffreys_divergence,
+    student_t_kernel,
+)
 from cmkd.objectives.layers import Layer
+from cmkd.objectives.peer import (
+    HardPeerDistillation,
+    PeerDistillation,
+    hard_peer_advantage,
+    peer_advantage,
+)
 from cmkd.objectives.pkt import PKT, probabilistic_knowledge_transfer
 from cmkd.objectives.probe import Probe
+from cmkd.objectives.rank import TopKRank, soft_ranks, top_k_rank_loss
 from cmkd.objectives.relational import RelationalObjective
 from cmkd.objectives.rkd import RKD, angle_relation_loss, distance_relation_loss
 from cmkd.objectives.similarity_preserving import SimilarityPreserving, similarity_preserving_loss
@@ -38,36 +62,59 @@ __all__ = [
     "VID",
     "AdversarialConditionalEntropy",
     "AttentionTransfer",
+    "BestBranch",
     "CategoricalConditionalEntropy",
     "CorrelationCongruence",
     "FitNets",
     "GaussianConditionalEntropy",
+    "HardPeerDistillation",
     "InfoNCE",
+    "InformationFlow",
+    "JensenShannon",
     "KnowledgeDistillation",
     "Layer",
+    "MutualRelation",
     "Objective",
     "ObjectiveFactory",
     "ObjectiveOutput",
+    "PeerDistillation",
+    "PredictionObjective",
     "Probe",
     "RelationalObjective",
+    "ReverseKnowledgeDistillation",
     "SimilarityPreserving",
+    "TopKRank",
+    "TotalVariation",
     "angle_relation_loss",
     "attention_transfer_loss",
+    "best_branch",
     "categorical_conditional_entropy",
     "correlation_congruence_loss",
+    "cosine_kernel",
+    "critical_period",
     "decoupled_knowledge_distillation",
     "discrimination_loss",
     "dist_loss",
     "distance_relation_loss",
     "gaussian_conditional_entropy",
+    "hard_peer_advantage",
     "hint_loss",
     "info_nce",
+    "jeffreys_divergence",
+    "jensen_shannon_divergence",
     "knowledge_distillation",
     "masked_mean",
     "mutual_information_bound",
+    "mutual_relation_loss",
     "pearson_distance",
+    "peer_advantage",
     "probabilistic_knowledge_transfer",
     "reconstruction_loss",
+    "reverse_knowledge_distillation",
     "similarity_preserving_loss",
+    "soft_ranks",
+    "student_t_kernel",
+    "top_k_rank_loss",
+    "total_variation",
     "variational_information_loss",
 ]
