@@ -23,7 +23,7 @@ def correlation_congruence_loss(
 
     The kernel is exp(-gamma |x - y|^2) of rows scaled to length 1, expanded in their product:
     exp(-2 gamma) sum_p (2 gamma)^p / p! (x y)^p up to the given order. Correlation Congruence for
-    Knowledge Distillation, Peng, Jin, Liu, Li, Wu, Liu, Zhou, Zhang, ICCV 2019, and public
+    Knowledge Distillation, Peng, Jin, Liu, Zhou, Wu, Liu, Li, Zhang, ICCV 2019, and public
     re-implementations of it; the authors' own code was not at hand.
 
     Args:
@@ -54,7 +54,7 @@ def _kernel(x: Tensor, others: Tensor, gamma: float, order: int) -> Tensor:
 class CorrelationCongruence(RelationalObjective):
     """Correlation congruence between the target's embedding and a linear map of the source's.
 
-    See :func:`correlation_congruence_loss`. The papers' codes map both networks to a common
+    See :func:`correlation_congruence_loss`. Public code maps both networks to a common
     width; here the target has no such layer, since two trained ones agree perfectly once both map
     everything to a single point. The target is detached.
 

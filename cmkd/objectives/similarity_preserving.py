@@ -41,7 +41,8 @@ def _similarities(x: Tensor, others: Tensor) -> Tensor:
 class SimilarityPreserving(RelationalObjective):
     """Similarity-preserving distillation between embeddings.
 
-    See :func:`similarity_preserving_loss`. The target is detached.
+    See :func:`similarity_preserving_loss`. The paper compares the flattened maps of layers before
+    the pooling; embeddings exist whatever the modalities are. The target is detached.
 
     Args:
         sizes: the networks' widths by role.

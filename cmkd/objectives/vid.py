@@ -43,7 +43,8 @@ class VID(Objective):
     less. ``GaussianConditionalEntropy`` is its neighbour whose variance depends on the sample.
 
     By default the features are the embeddings; a named hidden layer is averaged over its
-    positions first, and rows in which its modality is absent are masked. The target is detached.
+    positions first, and rows in which its modality is absent are masked. The authors predict maps
+    position by position; positions of two modalities have no partners. The target is detached.
 
     Args:
         sizes: the networks' widths by role.
