@@ -18,6 +18,7 @@ from cmkd.objectives.correlation_congruence import (
     CorrelationCongruence,
     correlation_congruence_loss,
 )
+from cmkd.objectives.crd import CRD, noise_contrastive_loss
 from cmkd.objectives.dist import DIST, dist_loss, pearson_distance
 from cmkd.objectives.divergences import (
     JensenShannon,
@@ -55,6 +56,7 @@ from cmkd.objectives.similarity_preserving import SimilarityPreserving, similari
 from cmkd.objectives.vid import VID, variational_information_loss
 
 __all__ = [
+    "CRD",
     "DIST",
     "DKD",
     "PKT",
@@ -106,6 +108,7 @@ __all__ = [
     "masked_mean",
     "mutual_information_bound",
     "mutual_relation_loss",
+    "noise_contrastive_loss",
     "pearson_distance",
     "peer_advantage",
     "probabilistic_knowledge_transfer",
