@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.media import media_error, open_media, to_seconds
+from datamodules.media import check_wav_size, media_error, open_media, to_seconds
 from datamodules.window import UnprovenError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FILTER_REACH = 64
 DURATION_SLACK = 0.5
 
 #: Formats whose headers know the audio's duration; others have it estimated.
-_KNOWN_DURATION = frozenset({"avi", "flac", "mov", "wav"})
+_KNOWN_DURATION = frozenset({"avi", "flac", "mov"})
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,8 @@ def _check_end(
     reached: float,
 ) -> None:
     """Raise an error where the header says that the track is longer."""
+    if container.format.name == "wav":
+        check_wav_size(path)
     promised = to_seconds(stream.duration, stream.time_base)
     if promised - reached > DURATION_SLACK and not _KNOWN_DURATION.isdisjoint(
         container.format.name.split(",")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # PyAV is imported where a file is opened: `--help` has no us
 #: Headers of intact files promise up to this many frames more than there are.
 HEADER_SLACK = 3
 
+#: Bytes that a WAV file's size may be off by: of a last chunk that is cut or not filled up.
+_WAV_SLACK = 64
+
 
 class MediaError(ValueError):
     """A media file that cannot be read; the message names it, the reason and the remedy."""
@@ -76,6 +79,8 @@ def probe(path: str | Path) -> MediaInfo:
         stream = video or audio
         if stream is None:
             raise media_error(path, "there is no video or audio track")
+        if audio and container.format.name == "wav":
+            check_wav_size(path)
         return MediaInfo(
             frames=frame_count(container, video, path) if video else 0,
             frame_rate=float(frame_rate(video, path)) if video else 0.0,
@@ -117,6 +122,17 @@ def media_error(path: str | Path, reason: str) -> MediaError:
 def truncation_error(path: str | Path, found: int, promised: int) -> MediaError:
     """Return the error for a file with fewer frames than its header promises."""
     return media_error(path, f"it ends after {found} of {promised} frames (truncated)")
+
+
+def check_wav_size(path: str | Path) -> None:
+    """Raise a MediaError for a WAV file shorter than its header says; FFmpeg passes over that."""
+    with Path(path).open("rb") as file:
+        head = file.read(8)
+    promised = int.from_bytes(head[4:], "little") + 8
+    found = Path(path).stat().st_size
+    # Programs that write to a pipe put in a number near the highest, signed or not.
+    if found + _WAV_SLACK < promised < 0x7FFF_0000:
+        raise media_error(path, f"it ends after {found} of {promised} bytes (truncated)")
 
 
 def video_stream(container: "InputContainer", path: str | Path) -> "VideoStream":

@@ -167,11 +167,13 @@ def write_sound(
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
-        frame = av.AudioFrame.from_ndarray(wave.astype(np.float32), format="fltp", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         converter = av.AudioResampler(stream.codec_context.format.name, layout, rate)
-        for converted in converter.resample(frame):
-            container.mux(stream.encode(converted))
+        for place in range(0, wave.shape[1], 1_024):
+            part = np.ascontiguousarray(wave[:, place : place + 1_024], np.float32)
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts, frame.time_base = rate, place, Fraction(1, rate)
+            for converted in converter.resample(frame):
+                container.mux(stream.encode(converted))
         container.mux(stream.encode())
     return path
 
