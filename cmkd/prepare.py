@@ -160,7 +160,12 @@ def _prepare(
     data.prepare_data()
     if has_media and cast("MediaData", data).media_files():
         out = None if options.out is None else Path(options.out)
-        report = cast("MediaData", data).write_index(out, options.decode, options.threads)
+        try:
+            report = cast("MediaData", data).write_index(out, options.decode, options.threads)
+        except OSError as error:
+            raise ValueError(
+                f"the index cannot be written: {error}; name a file for it with --out"
+            ) from error
         _print_index(report, told=out is not None)
         data = data_class(**arguments | {"index": str(report.path)})
     describe = getattr(data, "describe", None)

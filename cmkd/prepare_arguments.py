@@ -110,7 +110,7 @@ def parse_arguments(
     )
     config = {key: value for key, value in given.items() if key not in _NOT_ASKED or key in _SIDES}
     parsed = parser.parse_args(["--given", yaml.safe_dump(config), *args])
-    made = parser.instantiate_classes(parsed)
+    made = parser.instantiate(parsed)
     return {key: made[key] for key in own}, {key: made[key] for key in theirs}
 
 

@@ -32,8 +32,8 @@ class MediaCheck:
 def check_media(path: Path, decode: Decode = "ends") -> MediaCheck:
     """Probe a file and decode some or all of it.
 
-    A file that ends early, or whose index or codec is damaged, fails at the last frame or earlier
-    already; ``all`` finds damage in the middle too, at the price of decoding everything.
+    A file that ends early, or whose index is damaged, fails at the last frame already. ``all``
+    finds damage in the middle too, as far as the codec notices, at the price of decoding it all.
 
     Args:
         path: the file.

@@ -31,7 +31,9 @@ def decode_sound(path: Path, sample_rate: int) -> tuple[float, Tensor]:
     """
     begin, end = 0.0, None
     with open_media(path) as container:
-        for frame in container.decode(audio=0):
+        if not container.streams.audio:
+            raise media_error(path, "there is no audio track")
+        for frame in container.decode(container.streams.audio[0]):
             if end is None:
                 begin = to_seconds(frame.pts, frame.time_base)
             end = to_seconds(frame.pts, frame.time_base) + frame.samples / frame.sample_rate
@@ -39,8 +41,7 @@ def decode_sound(path: Path, sample_rate: int) -> tuple[float, Tensor]:
         raise media_error(path, "its audio track holds no sound")
     # A second more than the time stamps say: what is not there is silence, and is cut off again.
     samples = read_audio(path, begin, round((end - begin + 1) * sample_rate), sample_rate)
-    if samples is None:
-        raise media_error(path, "there is no audio track")
+    assert samples is not None  # noqa: S101 - there is a track
     heard = samples[0].nonzero()
     return begin, samples[0, : int(heard[-1]) + 1 if len(heard) else 0]
 
