@@ -14,6 +14,7 @@ from cmkd.objectives.categorical import (
     categorical_conditional_entropy,
     knowledge_distillation,
 )
+from cmkd.objectives.ccl import CCL, class_aware_nce
 from cmkd.objectives.correlation_congruence import (
     CorrelationCongruence,
     correlation_congruence_loss,
@@ -56,6 +57,7 @@ from cmkd.objectives.similarity_preserving import SimilarityPreserving, similari
 from cmkd.objectives.vid import VID, variational_information_loss
 
 __all__ = [
+    "CCL",
     "CRD",
     "DIST",
     "DKD",
@@ -91,6 +93,7 @@ __all__ = [
     "attention_transfer_loss",
     "best_branch",
     "categorical_conditional_entropy",
+    "class_aware_nce",
     "correlation_congruence_loss",
     "cosine_kernel",
     "critical_period",

@@ -3,16 +3,12 @@
 from torch import Tensor
 
 from cmkd.batch import Batch
+from cmkd.objectives.base import Objective
 from cmkd.objectives.numerics import zero_masked_rows
 
 
-def class_labels(owner: object, batch: Batch, mask: Tensor) -> Tensor:
-    """Return the batch's (B,) int64 classes, 0 in masked rows, which may have none (such as -1).
-
-    Args:
-        owner: the objective that needs them, for the error.
-        batch: the batch.
-        mask: (B,) bool, valid rows.
+def class_labels(objective: Objective, batch: Batch, mask: Tensor) -> Tensor:
+    """Return the batch's classes (B,) int64; class 0 in masked rows, which may have no label.
 
     Raises:
         ValueError: when the batch has no labels, or such as are no classes.
@@ -20,7 +16,7 @@ def class_labels(owner: object, batch: Batch, mask: Tensor) -> Tensor:
     label: Tensor | None = batch.get("label")
     if label is None or label.is_floating_point():
         raise ValueError(
-            f"{type(owner).__name__} needs the batch's 'label' to be classes (int64), got "
+            f"{type(objective).__name__} needs the batch's 'label' to be classes (int64), got "
             f"{'none' if label is None else label.dtype}; use an objective that reads no labels"
         )
     return zero_masked_rows(label, mask)
