@@ -54,7 +54,7 @@ __all__ = [
     "StoredText",
     "SuffixSplit",
     "TableFiles",
-    "ValidationCut",
     "VGGSound",
+    "ValidationCut",
     "WordVectors",
 ]

@@ -265,8 +265,10 @@ class ClipDataModule(CrossModalDataModule):
         )
 
     def _report_absent(self, split: Split, reader: ClipReader) -> None:
-        """Log how many clips lack what; opens every file, unless an index tells."""
-        for name in reader.readers:
+        """Log how many clips lack what, where that is known without opening every file."""
+        for name, one in reader.readers.items():
+            if media_track(one) == "audio" and self.media_index is None:
+                continue
             absent = reader.count_absent(name)
             if absent:
                 rank_zero_info(

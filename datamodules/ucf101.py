@@ -26,8 +26,8 @@ class UCF101(ClipDataModule):
 
     Clips lie at ``<root>/<class>/v_<class>_gNN_cNN.<extension>``. The list files say which clips
     there are; the extension on disk may be another than the one listed. Clips without an audio
-    track (about half of UCF101's classes) are kept, with ``present`` False; how many there are
-    is logged once, when the data is set up.
+    track (about half of UCF101's classes) are kept, with ``present`` False; once `cmkd prepare`
+    has looked at the files, how many there are is logged when the data is set up.
 
     Args:
         root: folder with a folder of clips a class.

@@ -73,10 +73,12 @@ def test_chosen_classes_are_numbered_anew(layout):
         }
 
 
-def test_batches_mask_clips_without_audio_and_log_their_number_once(layout, monkeypatch):
+def test_batches_mask_clips_without_audio_and_log_their_number_once(layout, monkeypatch, tmp_path):
     lines = []
     monkeypatch.setattr(clip_datamodule_module, "rank_zero_info", lines.append)
-    data = ucf(layout, val_fraction=0.25)
+    index = tmp_path / "index.csv"
+    ucf(layout).write_index(index)
+    data = ucf(layout, val_fraction=0.25, index=str(index))
     data.setup("fit")
     data.setup("validate")
     seen = set()
@@ -211,11 +213,16 @@ def test_a_test_list_without_clips_of_the_classes_is_reported(layout, tmp_path):
         ucf(changed, classes=["Diving"]).setup("test")
 
 
-def test_files_that_do_not_open_are_named_before_training(tmp_path):
+def test_files_that_prepare_found_broken_are_named_before_training_or_left_out(tmp_path):
     layout = write_ucf_layout(tmp_path, classes=["Archery", "Bowling"], train_groups=2)
     (layout[0] / "Archery" / "v_Archery_g03_c01.mp4").write_bytes(b"")
-    with pytest.raises(MediaError, match=r"v_Archery_g03_c01.mp4: it is empty"):
+    ucf(layout).write_index()
+    with pytest.raises(MediaError, match=r"v_Archery_g03_c01.mp4 .it is empty.*on_corrupt: skip"):
         ucf(layout).setup("fit")
+    data = ucf(layout, on_corrupt="skip")
+    with pytest.warns(UserWarning, match="v_Archery_g03_c01"):
+        data.setup("fit")
+    assert "v_Archery_g03_c01" not in [clip.name for clip in data.clips("train")]
 
 
 def test_a_damaged_file_is_named_from_a_worker_too(tmp_path):
