@@ -111,6 +111,8 @@ def _read(
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise media_error(path, "no decoder knows the codec of its audio")
         begin = (stream.start_time or 0) * (stream.time_base or 0)
         plan = _Plan.of(round((start - begin) * sample_rate), samples, stream.rate, sample_rate)
         if may_seek and _is_worth_seeking(container, stream, plan):

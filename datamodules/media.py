@@ -100,7 +100,8 @@ def open_media(path: str | Path) -> Iterator["InputContainer"]:
     options = {"max_probe_packets": "8"} if Path(path).suffix.lower() == ".wav" else {}
     try:
         # Old clips hold meta data in whatever encoding; nothing here reads it.
-        with av.open(str(path), options=options, metadata_errors="ignore") as container:
+        # "file:", or a colon in the name would be taken for the end of a protocol.
+        with av.open(f"file:{path}", options=options, metadata_errors="ignore") as container:
             yield container
     except MediaError:
         raise
@@ -140,6 +141,8 @@ def video_stream(container: "InputContainer", path: str | Path) -> "VideoStream"
     stream = _first_video(container)
     if stream is None:
         raise media_error(path, "there is no video track")
+    if stream.codec_context is None:
+        raise media_error(path, "no decoder knows the codec of its video")
     return stream
 
 
