@@ -8,6 +8,7 @@ from cmkd.objectives.adversarial import (
 from cmkd.objectives.attention_transfer import AttentionTransfer, attention_transfer_loss
 from cmkd.objectives.base import Objective, ObjectiveFactory, ObjectiveOutput, masked_mean
 from cmkd.objectives.branches import BestBranch, MutualRelation, best_branch, mutual_relation_loss
+from cmkd.objectives.c2kd import C2KD, kendall_tau, non_target_divergence
 from cmkd.objectives.categorical import (
     CategoricalConditionalEntropy,
     KnowledgeDistillation,
@@ -54,9 +55,11 @@ from cmkd.objectives.rank import TopKRank, soft_ranks, top_k_rank_loss
 from cmkd.objectives.relational import RelationalObjective
 from cmkd.objectives.rkd import RKD, angle_relation_loss, distance_relation_loss
 from cmkd.objectives.similarity_preserving import SimilarityPreserving, similarity_preserving_loss
+from cmkd.objectives.simkd import SimKD
 from cmkd.objectives.vid import VID, variational_information_loss
 
 __all__ = [
+    "C2KD",
     "CCL",
     "CRD",
     "DIST",
@@ -86,6 +89,7 @@ __all__ = [
     "Probe",
     "RelationalObjective",
     "ReverseKnowledgeDistillation",
+    "SimKD",
     "SimilarityPreserving",
     "TopKRank",
     "TotalVariation",
@@ -107,11 +111,13 @@ __all__ = [
     "info_nce",
     "jeffreys_divergence",
     "jensen_shannon_divergence",
+    "kendall_tau",
     "knowledge_distillation",
     "masked_mean",
     "mutual_information_bound",
     "mutual_relation_loss",
     "noise_contrastive_loss",
+    "non_target_divergence",
     "pearson_distance",
     "peer_advantage",
     "probabilistic_knowledge_transfer",
