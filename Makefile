@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 # Made anew when the dependencies change.
 READY = $(VENV)/ready
 
-.PHONY: help install demo test test-fast lint types format clean
+.PHONY: help install demo test test-fast golden lint types format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test: $(READY) lint types ## lint, types, and the whole test suite
 
 test-fast: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
+
+golden: $(READY) ## write down anew what each method's first steps give
+	CMKD_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/test_experiments.py -k a_method_runs
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """Every YAML under experiments/ builds and runs a batch of each stage on fake data."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 METHODS = sorted((EXPERIMENTS / "methods").glob("*.yaml"))
 RETRIEVAL = EXPERIMENTS / "retrieval.yaml"
 BASES = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {*METHODS, RETRIEVAL})
+GOLDEN = Path(__file__).parent / "golden.json"
 LIGHT = EXPERIMENTS / "ravdess" / "base.yaml"
 #: Methods that compare maps, which feature vectors do not have.
 MAPS = {"attention_transfer": EXPERIMENTS / "quickstart.yaml"}
@@ -97,6 +100,21 @@ def test_a_method_runs(method, tmp_path):
     assert cli.model.stage.name == "student"
     wanted = terms_of(yaml.safe_load(method.read_text()))
     assert cli.model.stage_terms["student"].weights.keys() - {"entropy"} == wanted
+    check_golden(method.stem, cli.trainer.callback_metrics)
+
+
+def check_golden(method, metrics):
+    """Compare what the last step logged with the values written down; `make golden` writes them."""
+    found = {name: float(value) for name, value in metrics.items() if name.startswith("train/")}
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
+    if os.environ.get("CMKD_WRITE_GOLDEN"):
+        golden[method] = {name: float(f"{value:.5g}") for name, value in sorted(found.items())}
+        GOLDEN.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")
+        return
+    assert found.keys() == golden[method].keys()
+    # Another processor adds up in another order; a changed formula changes more than this.
+    for name, value in golden[method].items():
+        assert found[name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.stem)
