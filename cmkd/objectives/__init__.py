@@ -16,11 +16,13 @@ from cmkd.objectives.categorical import (
     knowledge_distillation,
 )
 from cmkd.objectives.ccl import CCL, class_aware_nce
+from cmkd.objectives.class_groups import ClassGroupDistillation, ClassGroupTask
 from cmkd.objectives.correlation_congruence import (
     CorrelationCongruence,
     correlation_congruence_loss,
 )
 from cmkd.objectives.crd import CRD, noise_contrastive_loss
+from cmkd.objectives.curriculum import InstanceCurriculum, curriculum_weight, relative_confidence
 from cmkd.objectives.dist import DIST, dist_loss, pearson_distance
 from cmkd.objectives.divergences import (
     JensenShannon,
@@ -43,6 +45,15 @@ from cmkd.objectives.information_flow import (
     student_t_kernel,
 )
 from cmkd.objectives.layers import Layer
+from cmkd.objectives.modality_specific import ModalitySpecificKD
+from cmkd.objectives.modality_weighting import (
+    InstanceWeighting,
+    LearnedWeighting,
+    ModalityWeighting,
+    PopulationWeighting,
+    UniformWeighting,
+    modality_saliency,
+)
 from cmkd.objectives.peer import (
     HardPeerDistillation,
     PeerDistillation,
@@ -54,6 +65,7 @@ from cmkd.objectives.probe import Probe
 from cmkd.objectives.rank import TopKRank, soft_ranks, top_k_rank_loss
 from cmkd.objectives.relational import RelationalObjective
 from cmkd.objectives.rkd import RKD, angle_relation_loss, distance_relation_loss
+from cmkd.objectives.self_paced import SelfPacedDistillation, self_paced_weight
 from cmkd.objectives.similarity_preserving import SimilarityPreserving, similarity_preserving_loss
 from cmkd.objectives.simkd import SimKD
 from cmkd.objectives.vid import VID, variational_information_loss
@@ -71,28 +83,38 @@ __all__ = [
     "AttentionTransfer",
     "BestBranch",
     "CategoricalConditionalEntropy",
+    "ClassGroupDistillation",
+    "ClassGroupTask",
     "CorrelationCongruence",
     "FitNets",
     "GaussianConditionalEntropy",
     "HardPeerDistillation",
     "InfoNCE",
     "InformationFlow",
+    "InstanceCurriculum",
+    "InstanceWeighting",
     "JensenShannon",
     "KnowledgeDistillation",
     "Layer",
+    "LearnedWeighting",
+    "ModalitySpecificKD",
+    "ModalityWeighting",
     "MutualRelation",
     "Objective",
     "ObjectiveFactory",
     "ObjectiveOutput",
     "PeerDistillation",
+    "PopulationWeighting",
     "PredictionObjective",
     "Probe",
     "RelationalObjective",
     "ReverseKnowledgeDistillation",
+    "SelfPacedDistillation",
     "SimKD",
     "SimilarityPreserving",
     "TopKRank",
     "TotalVariation",
+    "UniformWeighting",
     "angle_relation_loss",
     "attention_transfer_loss",
     "best_branch",
@@ -101,6 +123,7 @@ __all__ = [
     "correlation_congruence_loss",
     "cosine_kernel",
     "critical_period",
+    "curriculum_weight",
     "decoupled_knowledge_distillation",
     "discrimination_loss",
     "dist_loss",
@@ -114,6 +137,7 @@ __all__ = [
     "kendall_tau",
     "knowledge_distillation",
     "masked_mean",
+    "modality_saliency",
     "mutual_information_bound",
     "mutual_relation_loss",
     "noise_contrastive_loss",
@@ -122,7 +146,9 @@ __all__ = [
     "peer_advantage",
     "probabilistic_knowledge_transfer",
     "reconstruction_loss",
+    "relative_confidence",
     "reverse_knowledge_distillation",
+    "self_paced_weight",
     "similarity_preserving_loss",
     "soft_ranks",
     "student_t_kernel",
