@@ -45,6 +45,7 @@ from cmkd.objectives.information_flow import (
     student_t_kernel,
 )
 from cmkd.objectives.layers import Layer
+from cmkd.objectives.mfh import MFH, linear_saliency, permutation_saliency
 from cmkd.objectives.modality_specific import ModalitySpecificKD
 from cmkd.objectives.modality_weighting import (
     InstanceWeighting,
@@ -76,6 +77,7 @@ __all__ = [
     "CRD",
     "DIST",
     "DKD",
+    "MFH",
     "PKT",
     "RKD",
     "VID",
@@ -136,6 +138,7 @@ __all__ = [
     "jensen_shannon_divergence",
     "kendall_tau",
     "knowledge_distillation",
+    "linear_saliency",
     "masked_mean",
     "modality_saliency",
     "mutual_information_bound",
@@ -144,6 +147,7 @@ __all__ = [
     "non_target_divergence",
     "pearson_distance",
     "peer_advantage",
+    "permutation_saliency",
     "probabilistic_knowledge_transfer",
     "reconstruction_loss",
     "relative_confidence",
