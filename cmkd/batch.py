@@ -10,6 +10,7 @@ key            value
 ``label``      (B,) int64
 ``index``      (B,) int64, the sample's number in its dataset (windows of one clip share it)
 ``window``     (B,) int64, the window's number in its clip; may be missing, which means 0
+``labelled``   (B,) bool, whose labels are known; may be missing: all are. A hidden label is 0
 ``present``    {modality: (B,) bool}; an absent modality is zeros here with ``present`` False
 ``length``     {modality: (B,) int64}; valid steps of a padded sequence, only for sequences
 =============  =========================================================================
@@ -20,11 +21,12 @@ selection and hangs DDP when one rank has no such row.
 
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 Batch: TypeAlias = dict[str, Any]
 
-RESERVED_KEYS = frozenset({"label", "index", "window", "present", "length"})
+RESERVED_KEYS = frozenset({"label", "labelled", "index", "window", "present", "length"})
 
 
 def batch_modalities(batch: Batch) -> list[str]:
@@ -43,3 +45,11 @@ def batch_window(batch: Batch) -> Tensor:
     index: Tensor = batch["index"]
     window: Tensor = batch.get("window", index.new_zeros(len(index)))
     return window
+
+
+def batch_labelled(batch: Batch) -> Tensor:
+    """Return (B,) bool, the rows whose labels are known."""
+    if "labelled" in batch:
+        labelled: Tensor = batch["labelled"]
+        return labelled
+    return torch.ones(len(batch["label"]), dtype=torch.bool, device=batch["label"].device)

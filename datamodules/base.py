@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from cmkd.batch import RESERVED_KEYS, Batch
 from datamodules.collate import Sample, collate
+from datamodules.few_labels import FewLabels, HideLabels
 from datamodules.incomplete import IncompleteTraining
 from datamodules.sampler import EpochSampler, LazyLoader
 
@@ -29,6 +30,10 @@ class SampleDataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample: ...
+
+    def all_labels(self) -> NDArray[Any]:
+        """Return the labels of all samples (N,), without reading the samples."""
+        ...
 
     def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
         """Make modality ``m`` of sample ``i`` absent where ``kept[m][i]`` is False."""
@@ -97,6 +102,7 @@ class CrossModalDataModule(LightningDataModule):
         gallery: add a second test loader over the whole training list (validation part included),
             read as for evaluation: what the test clips are searched in.
         incomplete: which auxiliary modalities the training samples lack; None: they lack none.
+        few_labels: hides the labels of most training samples; None: all are known.
         seed: seed of the order and the augmentation.
 
     Attributes:
@@ -119,6 +125,7 @@ class CrossModalDataModule(LightningDataModule):
         auxiliary_at_test: bool = False,
         gallery: bool = False,
         incomplete: IncompleteTraining | None = None,
+        few_labels: FewLabels | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -140,6 +147,7 @@ class CrossModalDataModule(LightningDataModule):
         self.auxiliary_at_test = auxiliary_at_test
         self.gallery = gallery
         self.incomplete = incomplete
+        self.few_labels = few_labels
         self.seed = seed
         self._datasets: dict[Split, SampleDataset] = {}
 
@@ -223,7 +231,16 @@ class CrossModalDataModule(LightningDataModule):
                 else None
             ),
         )
-        return self._loader(dataset, sampler=sampler, on_end=getattr(dataset, "end_epoch", None))
+        collate_fn = self.collate_fn
+        if self.few_labels is not None:
+            labelled = self.few_labels.labelled(dataset.all_labels(), self.seed)
+            collate_fn = HideLabels(collate_fn, labelled)
+        return self._loader(
+            dataset,
+            sampler=sampler,
+            on_end=getattr(dataset, "end_epoch", None),
+            collate_fn=collate_fn,
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches, in order, with all modalities."""
@@ -245,8 +262,7 @@ class CrossModalDataModule(LightningDataModule):
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
-            **kwargs,
+            **({"collate_fn": self.collate_fn} | kwargs),
         )

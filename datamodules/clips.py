@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,10 @@ class Clips:
                 self.corrupt.add(error)
                 index = int(rng.integers(len(self)))
 
+    def all_labels(self) -> NDArray[Any]:
+        """Return the labels of all clips (N,)."""
+        return self.reader.table.labels
+
     def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
         """See ``ClipReader.keep_only``."""
         self.reader.keep_only(kept)
@@ -185,6 +189,11 @@ class ClipWindows:
         timeline, form = self.reader.timeline(row), self.reader.form
         view = middle_view(timeline, form) if start < 0 else view_at(timeline, form, start)
         return self.reader.read(row, view) | {"window": int(self._window[place])}
+
+    def all_labels(self) -> NDArray[Any]:
+        """Return the labels of all windows (N,)."""
+        labels: NDArray[Any] = self.reader.table.labels[self._row]
+        return labels
 
     def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
         """See ``ClipReader.keep_only``."""

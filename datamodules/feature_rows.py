@@ -1,6 +1,7 @@
 """The samples of a feature file's part, as tensors in memory."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,6 +70,11 @@ class FeatureRows:
             for name, length in batch["length"].items():
                 batch[name] = batch[name][:, : int(length.max())]
         return batch
+
+    def all_labels(self) -> NDArray[Any]:
+        """Return the labels of all rows (N,)."""
+        labels: NDArray[Any] = self.label.numpy()
+        return labels
 
     def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
         """Make modality ``m`` of row ``i`` absent where ``kept[m][i]`` is False.

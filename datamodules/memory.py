@@ -1,6 +1,7 @@
 """Samples that are held in memory as tensors."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,6 +55,11 @@ class MemoryRows:
         batch["index"] = rows
         batch["present"] = {name: there[rows] for name, there in self.present.items()}
         return batch
+
+    def all_labels(self) -> NDArray[Any]:
+        """Return the labels of all samples (N,)."""
+        labels: NDArray[Any] = self.label.numpy()
+        return labels
 
     def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
         """Make modality ``m`` of sample ``i`` absent where ``kept[m][i]`` is False."""

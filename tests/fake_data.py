@@ -1,6 +1,7 @@
 """A datamodule of random but learnable tensors, for any modality and shape."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,9 @@ class FakeSet:
                 values[~there] = 0
             self.values[name], self.present[name] = values, there
 
+    def all_labels(self):
+        return self.label.numpy()
+
     def __len__(self) -> int:
         return len(self.label)
 
@@ -61,26 +65,15 @@ class FakeData(CrossModalDataModule):
         auxiliary_modalities: list[str],
         shapes: dict[str, list[int]],
         batch_size: int = 8,
-        num_workers: int = 0,
-        auxiliary_at_test: bool = False,
-        seed: int = 0,
         classes: int = 3,
         samples: int = 32,
         absent_every: int = 0,
-        gallery: bool = False,
         windows: int | None = None,
         regression: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.shapes = shapes
-        super().__init__(
-            student_modalities,
-            auxiliary_modalities,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            auxiliary_at_test=auxiliary_at_test,
-            gallery=gallery,
-            seed=seed,
-        )
+        super().__init__(student_modalities, auxiliary_modalities, batch_size=batch_size, **kwargs)
         self.class_names = ["value"] if regression else [f"class {c}" for c in range(classes)]
         self.classes = classes
         self.samples = samples

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from cmkd.batch import Batch
+from cmkd.batch import Batch, batch_labelled
 from cmkd.metrics.classification import classification_metrics
 from cmkd.metrics.evaluation import Evaluation
 from cmkd.metrics.per_sample import PerSample
@@ -55,19 +55,19 @@ class Classification(Task):
             )
 
     def loss(self, representation: Representation, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy over the valid rows, in nats."""
+        """Return the mean cross-entropy over the valid, labelled rows, in nats."""
         values = F.cross_entropy(
             representation.logits.float(),
             batch["label"],
             reduction="none",
             label_smoothing=self.label_smoothing,
         )
-        return masked_mean(values, representation.valid)
+        return masked_mean(values, representation.valid & batch_labelled(batch))
 
     def step_metrics(self, representation: Representation, batch: Batch) -> dict[str, Tensor]:
-        """Return the top-1 accuracy of the batch's valid rows."""
+        """Return the top-1 accuracy of the batch's valid, labelled rows."""
         hits = representation.logits.argmax(1) == batch["label"]
-        return {"accuracy": masked_mean(hits.float(), representation.valid)}
+        return {"accuracy": masked_mean(hits.float(), representation.valid & batch_labelled(batch))}
 
     def predictions(self, representation: Representation) -> Tensor:
         """Return the (B, C) class probabilities."""

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from cmkd.batch import Batch
+from cmkd.batch import Batch, batch_labelled
 from cmkd.metrics.evaluation import Evaluation
 from cmkd.metrics.per_sample import PerSample
 from cmkd.metrics.regression import regression_metrics
@@ -72,14 +72,14 @@ class Regression(Task):
             )
 
     def loss(self, representation: Representation, batch: Batch) -> Tensor:
-        """Return the criterion's mean over the valid rows."""
+        """Return the criterion's mean over the valid, labelled rows."""
         values = self.criterion(self.predictions(representation), batch["label"].float())
-        return masked_mean(values, representation.valid)
+        return masked_mean(values, representation.valid & batch_labelled(batch))
 
     def step_metrics(self, representation: Representation, batch: Batch) -> dict[str, Tensor]:
-        """Return the mean absolute error of the batch's valid rows."""
+        """Return the mean absolute error of the batch's valid, labelled rows."""
         error = (self.predictions(representation) - batch["label"].float()).abs()
-        return {"mae": masked_mean(error, representation.valid)}
+        return {"mae": masked_mean(error, representation.valid & batch_labelled(batch))}
 
     def predictions(self, representation: Representation) -> Tensor:
         """Return the (B,) predicted values."""
