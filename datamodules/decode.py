@@ -4,6 +4,7 @@ The frames are those that decoding the whole file and slicing gives, on every fi
 them with less decoding each prove that or give up, and the next one tries.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,14 @@ from datamodules.media import (
 from datamodules.mpeg4 import decode_by_coding_order
 from datamodules.seek import decode_by_index, decode_by_reading
 from datamodules.still_image import read_image as read_image
-from datamodules.window import Decoded, UnprovenError
+from datamodules.window import Decoded, InapplicableError, UnprovenError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+Way = Callable[["InputContainer", "VideoStream", Sequence[int]], Decoded]
 
 #: From the fastest on: an index that says where to begin, reading all packets up to the window,
 #: the order of packets where time stamps are of no use.
@@ -73,26 +76,34 @@ def read_video(
             f"a step of at least 1, got {start}, {frames}, {stride}"
         )
     numbers = range(start, start + frames * stride, stride)
-    for decode in _SHORTCUTS:
+    ways = deque[Way]([*_SHORTCUTS, _decode_from_beginning])
+    while True:
         try:
-            return _read_frames(path, decode, numbers, size)
+            return _read_frames(path, ways.popleft(), ways, numbers, size)
         # An error too: decoding from elsewhere may fail where decoding from the beginning does not.
         except (UnprovenError, MediaError):
-            continue
-    return _read_frames(path, _decode_from_beginning, numbers, size)
+            if not ways:
+                raise
 
 
 def _read_frames(
     path: str | Path,
-    decode: "Callable[[InputContainer, VideoStream, Sequence[int]], Decoded]",
+    way: Way,
+    others: deque[Way],
     numbers: Sequence[int],
     size: tuple[int, int] | None,
 ) -> Tensor:
+    """Read frames in a way, or where that does not apply in the first of the others that does."""
     with open_media(path) as container:
         stream = video_stream(container, path)
         if get_worker_info() is not None:
             stream.thread_count = 1  # the loader's processes share the cores already
-        decoded = decode(container, stream, numbers)
+        decoded = None
+        while decoded is None:
+            try:
+                decoded = way(container, stream, numbers)
+            except InapplicableError:
+                way = others.popleft()
         if not decoded.frames:
             raise media_error(path, "no video frame decodes")
         if decoded.total is not None and decoded.total <= numbers[-1]:

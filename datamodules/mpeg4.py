@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datamodules.window import Decoded, UnprovenError
+from datamodules.window import Decoded, InapplicableError, UnprovenError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -82,7 +82,7 @@ def decode_by_coding_order(
     """
     context = stream.codec_context
     if context.codec.canonical_name != "mpeg4" or not context.has_b_frames:
-        raise UnprovenError
+        raise InapplicableError
     begin, calls, ended = _read_calls(container, stream, numbers[0], numbers[-1])
     if not calls:
         raise UnprovenError

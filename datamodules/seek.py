@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datamodules.entry_points import ENTRY_TESTS, SKIPPABLE, has_time_stamps, is_hidden
 from datamodules.mpeg4 import is_header_known, is_one_coded_frame
-from datamodules.window import Decoded, UnprovenError
+from datamodules.window import Decoded, InapplicableError, UnprovenError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,8 +37,9 @@ def decode_by_index(
         UnprovenError: when the result is not known to equal that of decoding from the beginning,
             or when there is no index or nothing to spare.
     """
+    _require_order(container, stream)
     if "mp4" not in container.format.name:
-        raise UnprovenError
+        raise InapplicableError
     before: dict[_Place, int] = {}
     shown, target = 0, 0
     for entry in stream.index_entries:
@@ -49,7 +50,7 @@ def decode_by_index(
             target = entry.timestamp
         shown += not entry.is_discard
     if len(before) < 2:
-        raise UnprovenError
+        raise InapplicableError
     # Where this lands is the demuxer's affair (a key frame or two earlier, with B-frames): the
     # first packet tells.
     container.seek(target, stream=stream)
@@ -69,7 +70,17 @@ def decode_by_reading(
     Raises:
         UnprovenError: when the result is not known to equal that of decoding from the beginning.
     """
+    _require_order(container, stream)
     return _decode_window(container, stream, numbers, None)
+
+
+def _require_order(container: "InputContainer", stream: "VideoStream") -> None:
+    """Raise an error where time stamps do not tell the order of the frames."""
+    codec = stream.codec_context.codec.canonical_name
+    if codec not in ENTRY_TESTS or not has_time_stamps(container.format.name, codec):
+        raise InapplicableError
+    if codec == "mpeg4" and stream.codec_context.has_b_frames:
+        raise InapplicableError
 
 
 @dataclass
@@ -190,9 +201,7 @@ def _read(
     """
     codec = stream.codec_context.codec.canonical_name
     extradata = stream.codec_context.extradata or b""
-    is_entry = ENTRY_TESTS.get(codec)
-    if is_entry is None or not has_time_stamps(container.format.name, codec):
-        raise UnprovenError
+    is_entry = ENTRY_TESTS[codec]
     for packet in container.demux(stream):
         if not packet.size:
             return True

@@ -15,6 +15,10 @@ class UnprovenError(Exception):
     """Nothing proves that a shorter way of decoding gives the right frames of this file."""
 
 
+class InapplicableError(UnprovenError):
+    """The same, and nothing of the file was read to find that out."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """Frames of a video by number.
