@@ -5,7 +5,7 @@ Laid out like the Free Spoken Digit Dataset (Z. Jackson et al., 2018):
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +95,17 @@ class Takes:
     recordings: DigitRecordings
     waves: Wave
     spoken: NDArray[np.bool_]
+
+    def power(self) -> NDArray[np.float64]:
+        """Return the power of each recording, (R,), without the silence around it."""
+        squares = np.square(self.waves, dtype=np.float64)
+        power: NDArray[np.float64] = squares.mean(axis=1, where=self.spoken)
+        return power
+
+    def at_level(self, level_db: float) -> "Takes":
+        """Return them all at one power, in dB of full scale; what is silent stays silent."""
+        gain = np.sqrt(10 ** (level_db / 10) / np.maximum(self.power(), 1e-12))
+        return replace(self, waves=(self.waves * gain[:, None]).astype(np.float32))
 
 
 def _match(path: Path) -> re.Match[str]:

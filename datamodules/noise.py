@@ -99,13 +99,12 @@ def add_noise(takes: Takes, noise: Noise, snr_db: float, seed: int) -> Wave:
     Returns:
         (R, L) float32.
     """
-    recordings, noisy = takes.recordings, np.empty_like(takes.waves)
+    recordings, noisy, power = takes.recordings, np.empty_like(takes.waves), takes.power()
     for row, (path, wave) in enumerate(zip(recordings.paths, takes.waves, strict=True)):
         rng = recording_rng(path, seed, purpose=0)
         speaker, speakers = int(recordings.speaker[row]), len(recordings.speakers)
-        power = np.square(wave[takes.spoken[row]], dtype=np.float64).mean()
         drawn = noise.draw(rng, len(wave), speaker, speakers)
-        noisy[row] = wave + np.sqrt(power / 10 ** (snr_db / 10)) * drawn
+        noisy[row] = wave + np.sqrt(power[row] / 10 ** (snr_db / 10)) * drawn
     return noisy
 
 

@@ -26,7 +26,7 @@ from datamodules.wav import Wave
 class SpokenDigits(CrossModalDataModule):
     """Recordings of spoken digits, close and far, held in memory.
 
-    Modalities: ``close`` (1, L), the recording as it is, and ``far`` (1, L), the same in a
+    Modalities: ``close`` (1, L), the recording itself, and ``far`` (1, L), the same in a
     simulated room and noise, both fixed by recording and seed. Fold k tests speaker k, the next
     one in the order of their names validates, the others train.
 
@@ -40,6 +40,9 @@ class SpokenDigits(CrossModalDataModule):
         snr_db: power of the speech as it sounds in the room over that of the noise, in dB.
         rt60: shortest and longest reverberation time of the rooms, in seconds.
         direct_db: energy of the direct sound over that of the reverberation, in dB.
+        level_db: power that every recording is brought to before anything else, in dB of full
+            scale (-26 is usual for speech); None leaves them. The speakers of the Free Spoken Digit
+            Dataset are up to 22 dB apart, which is their microphones' and nothing to learn.
         noise_folder: wav files of sounds that are the noise, at least one a speaker, searched with
             the folders in it; none of them is heard in two parts. None: pink noise.
         sample_rate: audio samples a second.
@@ -65,6 +68,7 @@ class SpokenDigits(CrossModalDataModule):
         snr_db: float = -5.0,
         rt60: tuple[float, float] = (0.2, 0.8),
         direct_db: float = 0.0,
+        level_db: float | None = -26.0,
         noise_folder: str | None = None,
         sample_rate: int = 8_000,
         seconds: float = 0.8,
@@ -73,6 +77,7 @@ class SpokenDigits(CrossModalDataModule):
         super().__init__(student_modalities, auxiliary_modalities, **kwargs)
         self.room = Room(rt60, direct_db)
         self.snr_db = snr_db
+        self.level_db = level_db
         self.noise_folder = noise_folder
         self.sample_rate = sample_rate
         self.seconds = seconds
@@ -119,7 +124,8 @@ class SpokenDigits(CrossModalDataModule):
 
     @cached_property
     def _close(self) -> Takes:
-        return self.spoken.read(self.sample_rate, self.seconds)
+        takes = self.spoken.read(self.sample_rate, self.seconds)
+        return takes if self.level_db is None else takes.at_level(self.level_db)
 
     @cached_property
     def _far(self) -> Wave:

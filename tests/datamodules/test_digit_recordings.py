@@ -62,6 +62,18 @@ def test_short_recordings_stand_in_the_middle_and_long_ones_keep_theirs(tmp_path
     assert short.spoken.all()
 
 
+def test_all_are_brought_to_one_level_and_silence_stays(tmp_path):
+    ramp = np.linspace(0.1, 0.9, 800)
+    for number, gain in enumerate((1.0, 0.01, 0.0)):
+        write_wav(tmp_path / f"0_ann_{number}.wav", gain * ramp)
+    takes = DigitRecordings(tmp_path, "owner").read(RATE, 0.2)
+    leveled = takes.at_level(-20.0)
+    np.testing.assert_allclose(10 * np.log10(leveled.power()[:2]), -20.0, atol=1e-3)
+    assert not leveled.waves[2].any()
+    assert leveled.waves.dtype == np.float32
+    assert takes.power()[0] == pytest.approx(np.square(ramp).mean(), rel=1e-3)
+
+
 def test_a_length_below_a_sample_is_refused(tmp_path):
     recordings = DigitRecordings(write_recordings(tmp_path), "SpokenDigits")
     with pytest.raises(ValueError, match=r"SpokenDigits\.seconds.*less than a sample"):

@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def spoken(folder, student=("far",), auxiliary=("close",), **arguments):
-    small = {"seconds": 0.15, "batch_size": 8}
+    small = {"seconds": 0.15, "batch_size": 8}  # recordings of 0.1 s
     return SpokenDigits(str(folder), list(student), list(auxiliary), **(small | arguments))
 
 
@@ -35,6 +35,15 @@ def test_a_batch_holds_both_sides_of_one_take(folder):
     torch.testing.assert_close(batch["far"], batch["close"], atol=5e-3, rtol=0)
     hertz = np.abs(np.fft.rfft(batch["close"][:, 0, 200:1000])).argmax(axis=1) * 10
     assert ((hertz - 300) // 200).tolist() == batch["label"].tolist()
+
+
+@pytest.mark.parametrize(("level_db", "loudness"), [(-26.0, -26.0), (-10.0, -10.0), (None, -9.03)])
+def test_recordings_are_as_loud_as_asked_for(folder, level_db, loudness):
+    close = batch_of(spoken(folder, ["close"], [], level_db=level_db), "test")["close"]
+    power = close[..., 200:1000].square().mean(dim=2)
+    torch.testing.assert_close(
+        10 * power.log10(), torch.full_like(power, loudness), atol=5e-2, rtol=0
+    )
 
 
 @pytest.mark.parametrize("fold", range(4))
