@@ -102,6 +102,8 @@ class CrossModalDataModule(LightningDataModule):
         gallery: add a second test loader over the whole training list (validation part included),
             read as for evaluation: what the test clips are searched in.
         incomplete: which auxiliary modalities the training samples lack; None: they lack none.
+        class_balanced: let every class come equally often in a training epoch, which is as long as
+            before; by default every sample comes once.
         few_labels: hides the labels of most training samples; None: all are known.
         seed: seed of the order and the augmentation.
 
@@ -125,6 +127,7 @@ class CrossModalDataModule(LightningDataModule):
         auxiliary_at_test: bool = False,
         gallery: bool = False,
         incomplete: IncompleteTraining | None = None,
+        class_balanced: bool = False,
         few_labels: FewLabels | None = None,
         seed: int = 0,
     ) -> None:
@@ -147,6 +150,7 @@ class CrossModalDataModule(LightningDataModule):
         self.auxiliary_at_test = auxiliary_at_test
         self.gallery = gallery
         self.incomplete = incomplete
+        self.class_balanced = class_balanced
         self.few_labels = few_labels
         self.seed = seed
         self._datasets: dict[Split, SampleDataset] = {}
@@ -225,6 +229,7 @@ class CrossModalDataModule(LightningDataModule):
             num_replicas=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,
             seed=self.seed,
+            balanced_labels=dataset.all_labels() if self.class_balanced else None,
             batches_done=(
                 (lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready)
                 if trainer

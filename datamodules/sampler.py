@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from datamodules.class_balance import class_balanced_order
 
 Item = TypeVar("Item")
 
@@ -35,6 +38,8 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         num_replicas: number of ranks.
         rank: this process's rank.
         seed: seed of the order.
+        balanced_labels: (N,) classes: each comes equally often in an epoch of N samples, rare ones
+            repeatedly; None: every sample comes once.
         batches_done: tells how many batches of the epoch are done when an iteration begins; None
             for always from the beginning.
 
@@ -49,6 +54,7 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         num_replicas: int = 1,
         rank: int = 0,
         seed: int = 0,
+        balanced_labels: NDArray[np.int64] | None = None,
         batches_done: Callable[[], int] | None = None,
     ) -> None:
         if len(dataset) == 0:
@@ -67,9 +73,14 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         self._dataset_length = len(dataset)
         self._batch_size = batch_size
         self._batches_done = batches_done
+        self._balanced_labels = balanced_labels
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch, 0)).permutation(self._dataset_length)
+        rng = np.random.default_rng((self.seed, self.epoch, 0))
+        if self._balanced_labels is None:
+            order = rng.permutation(self._dataset_length)
+        else:
+            order = class_balanced_order(self._balanced_labels, self._dataset_length, rng)
         filled = itertools.islice(itertools.cycle(order.tolist()), self.total_size)
         mine = itertools.islice(filled, self.rank, None, self.num_replicas)
         done = 0 if self._batches_done is None else self._batches_done()

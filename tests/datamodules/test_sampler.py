@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from datamodules.sampler import EpochSampler, sample_rng
@@ -77,3 +78,21 @@ def test_a_samples_draws_depend_on_seed_epoch_and_index_alone():
     draws = {key: sample_rng(*key).random() for key in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]}
     assert len(set(draws.values())) == 4
     assert all(sample_rng(*key).random() == value for key, value in draws.items())
+
+
+def test_a_balanced_epoch_is_as_long_and_holds_every_class_equally_often():
+    labels = np.repeat([0, 1, 2], [60, 20, 10])
+    sampler = EpochSampler(range(90), batch_size=8, balanced_labels=labels)
+    rows = [index for index, _ in sampler]
+    assert len(rows) == 90
+    assert np.bincount(labels[rows]).tolist() == [30, 30, 30]
+    assert rows == [index for index, _ in sampler]
+    sampler.set_epoch(1)
+    assert rows != [index for index, _ in sampler]
+    halves = [
+        EpochSampler(range(90), 8, num_replicas=2, rank=rank, balanced_labels=labels)
+        for rank in (0, 1)
+    ]
+    assert sorted(index for half in halves for index, _ in half) == sorted(
+        index for index, _ in EpochSampler(range(90), 8, balanced_labels=labels)
+    )
