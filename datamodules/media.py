@@ -97,7 +97,7 @@ def open_media(path: str | Path) -> Iterator["InputContainer"]:
     import av
 
     # FFmpeg reads megabytes of a stereo WAV file to find out whether they are DTS, not samples.
-    options = {"max_probe_packets": "8"} if Path(path).suffix.lower() == ".wav" else {}
+    options = {"max_probe_packets": "1"} if Path(path).suffix.lower() == ".wav" else {}
     try:
         # Old clips hold meta data in whatever encoding; nothing here reads it.
         # "file:", or a colon in the name would be taken for the end of a protocol.

@@ -12,7 +12,6 @@ from datamodules.media import MediaError, probe
 from tests.datamodules.media_files import (
     SAMPLE_RATE,
     grey_ramp,
-    hide_beginning,
     write_clip,
     write_sound,
     write_video,
@@ -191,11 +190,6 @@ def test_a_variable_frame_rate_has_its_average_and_all_frames(tmp_path):
     assert info.frames == 10
     assert info.frame_rate == pytest.approx(5, abs=0.5)
     assert torch.equal(read_video(path, 3, 5), decode_all(path)[3:8])
-
-
-def test_frames_that_an_edit_list_hides_are_neither_counted_nor_shown(tmp_path):
-    cut = hide_beginning(write_video(tmp_path / "a.mp4", "libx264", 30), tmp_path / "cut.mp4", 0.4)
-    assert probe(cut).frames == len(decode_all(cut)) == 20
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import av
 import pytest
 
 from datamodules.media import MediaError, probe
-from tests.datamodules.media_files import write_clip
+from tests.datamodules.media_files import hide_beginning, write_clip
 
 
 def truncate(path, share):
@@ -21,15 +21,7 @@ def test_the_header_gives_frames_rate_duration_and_audio(tmp_path):
 
 def test_frames_hidden_by_an_edit_list_are_not_counted(tmp_path):
     whole = write_clip(tmp_path / "whole.mp4", frames=30, tone=None)
-    cut = tmp_path / "cut.mp4"
-    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                shift = int(0.4 / packet.time_base)
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                packet.stream = stream
-                target.mux(packet)
+    cut = hide_beginning(whole, tmp_path / "cut.mp4", seconds=0.4)
     with av.open(str(cut)) as container:
         shown = sum(1 for _ in container.decode(video=0))
     assert probe(cut).frames == shown == 20
