@@ -138,8 +138,7 @@ class BestBranch(Objective):
         """
         given = [representations[role] for role in self.branches]
         valid = torch.stack([r.valid for r in given])
-        mask = valid[0] & valid[1:].any(dim=0)
-        label = class_labels(self, batch, mask)
+        label, mask = class_labels(self, batch, valid[0] & valid[1:].any(dim=0))
         logits = [zero_masked_rows(full_precision(r.logits), r.valid) for r in given]
         teacher, best = best_branch(torch.stack(logits).detach(), label, valid)
         loss = masked_mean(hint_loss(zero_masked_rows(logits[0], mask), teacher), mask)

@@ -112,7 +112,7 @@ class C2KD(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source, target, mask = self.pair(representations)
-        label = class_labels(self, batch, mask)
+        label, mask = class_labels(self, batch, mask)
         s, t = (zero_masked_rows(r.logits, mask) for r in (source, target))
         s_proxy, t_proxy = (
             proxy(zero_masked_rows(r.embedding, mask))

@@ -158,7 +158,7 @@ class CCL(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source, target, mask = self.pair(representations)
-        label = class_labels(self, batch, mask)
+        label, mask = class_labels(self, batch, mask)
         v = full_precision(zero_masked_rows(source.embedding, mask))
         a = full_precision(self.adapter(zero_masked_rows(target.embedding.detach(), mask)))
         c, c_logits = self.composition(a, v)

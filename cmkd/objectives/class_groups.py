@@ -90,8 +90,9 @@ class ClassGroupTask(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source = representations[self.source]
-        concerned, place = self.group.rows(class_labels(self, batch, source.valid))
-        mask = source.valid & concerned
+        label, mask = class_labels(self, batch, source.valid)
+        concerned, place = self.group.rows(label)
+        mask = mask & concerned
         logits = self.group.logits(source, mask)
         loss = masked_mean(cross_entropy(logits, place, reduction="none"), mask)
         hits = (logits.argmax(dim=1) == place).to(loss.dtype)
@@ -169,7 +170,8 @@ class ClassGroupDistillation(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source, target, mask = self.pair(representations)
-        concerned, place = self.group.rows(class_labels(self, batch, mask))
+        label, mask = class_labels(self, batch, mask)
+        concerned, place = self.group.rows(label)
         mask = mask & concerned
         s, t = (self.group.logits(r, mask) for r in (source, target.detach()))
         losses = knowledge_distillation(s, t, self.temperature)

@@ -128,9 +128,8 @@ class InstanceCurriculum(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source, target, both = self.pair(representations)
-        mask = source.valid
-        label = class_labels(self, batch, mask)
-        self._remember(target.detach(), label, batch["index"], both)
+        label, mask = class_labels(self, batch, source.valid)
+        self._remember(target.detach(), label, batch["index"], both & mask)
         relative = relative_confidence(full_precision(self.confidence), self.label, self.classes)
         s = zero_masked_rows(full_precision(source.logits), mask)
         weight = curriculum_weight(relative[batch["index"]], self._progress)

@@ -10,6 +10,7 @@ from torch.nn.functional import log_softmax, one_hot
 from cmkd.batch import Batch
 from cmkd.objectives.base import Objective, ObjectiveOutput, masked_mean
 from cmkd.objectives.categorical import require_same_classes
+from cmkd.objectives.labels import class_labels
 from cmkd.objectives.numerics import full_precision, require_positive, zero_masked_rows
 from cmkd.representation import Representation, Sizes
 
@@ -102,20 +103,13 @@ class DKD(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source, target, mask = self.pair(representations)
-        label: Tensor | None = batch.get("label")
-        if label is None or label.is_floating_point():
-            raise ValueError(
-                f"DKD needs the batch's 'label' to be classes (int64), got "
-                f"{'none' if label is None else label.dtype}; use KnowledgeDistillation or another "
-                "objective that reads no labels"
-            )
+        label, mask = class_labels(self, batch, mask)
         true_class, other_classes = (
             masked_mean(nats, mask)
             for nats in decoupled_knowledge_distillation(
                 zero_masked_rows(source.logits, mask),
                 zero_masked_rows(target.logits.detach(), mask),
-                # A masked row may have no label, such as -1.
-                zero_masked_rows(label, mask),
+                label,
                 self.temperature,
             )
         )

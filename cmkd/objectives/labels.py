@@ -2,13 +2,22 @@
 
 from torch import Tensor
 
-from cmkd.batch import Batch
+from cmkd.batch import Batch, batch_labelled
 from cmkd.objectives.base import Objective
 from cmkd.objectives.numerics import zero_masked_rows
 
 
-def class_labels(objective: Objective, batch: Batch, mask: Tensor) -> Tensor:
-    """Return the batch's classes (B,) int64; class 0 in masked rows, which may have no label.
+def class_labels(objective: Objective, batch: Batch, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the batch's classes and which rows have one.
+
+    Args:
+        objective: who asks, for the message.
+        batch: the batch.
+        mask: (B,) bool, the rows that count otherwise.
+
+    Returns:
+        (B,) int64, class 0 in rows that do not count, which may have no label; and (B,) bool, the
+        rows of the mask whose label is known.
 
     Raises:
         ValueError: when the batch has no labels, or such as are no classes.
@@ -19,4 +28,5 @@ def class_labels(objective: Objective, batch: Batch, mask: Tensor) -> Tensor:
             f"{type(objective).__name__} needs the batch's 'label' to be classes (int64), got "
             f"{'none' if label is None else label.dtype}; use an objective that reads no labels"
         )
-    return zero_masked_rows(label, mask)
+    mask = mask & batch_labelled(batch)
+    return zero_masked_rows(label, mask), mask

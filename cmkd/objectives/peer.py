@@ -84,7 +84,7 @@ class PeerDistillation(Objective):
             ValueError: when the batch has no labels, or such as are no classes.
         """
         source, target, mask = self.pair(representations)
-        label = class_labels(self, batch, mask)
+        label, mask = class_labels(self, batch, mask)
         s = zero_masked_rows(full_precision(source.logits), mask)
         t = zero_masked_rows(full_precision(target.logits.detach()), mask)
         own, peer = (cross_entropy(z, label, reduction="none") for z in (s.detach(), t))

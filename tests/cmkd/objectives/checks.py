@@ -7,6 +7,7 @@ And what every pure function is compared with: a plain loop, finite differences,
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from cmkd.objectives import Objective, ObjectiveFactory
 from cmkd.representation import Representation
 from tests.cmkd.objectives.helpers import (
+    CLASSES,
     SIZES,
     batch,
     gradients,
@@ -174,6 +176,18 @@ class ObjectiveContract:
         expected = objective(alone, batch(3)).logs
         torch.manual_seed(7)
         torch.testing.assert_close(objective(spoiled, batch(5)).logs, expected)
+
+    def test_a_hidden_label_changes_nothing(self, objective: Objective) -> None:
+        given = batch(5)
+        labelled = torch.tensor([True, True, True, False, False])
+        other = given["label"].where(labelled, (given["label"] + 1) % CLASSES)
+        found = []
+        for label in (given["label"], other):
+            fresh = deepcopy(objective)  # some remember what they saw
+            torch.manual_seed(7)
+            output = fresh(representations(rows=5), given | {"label": label, "labelled": labelled})
+            found.append([total(output), *output.logs.values()])
+        torch.testing.assert_close(found[0], found[1], atol=0, rtol=0)
 
     def test_a_batch_without_a_valid_row_costs_nothing_and_reaches_every_parameter(
         self,
