@@ -5,9 +5,20 @@ samples. The numbers of the frames, their rate and the clock of the sound stay t
 files, so that training sees the same windows with and without the cache. Still images come from
 the media files: they are larger than the frames of the cache.
 
-Why JPEG, measured by `experiments/benchmarks/cache.py`: see there and the README.
+Why JPEG, measured by `experiments/benchmarks/cache.py` on real clips of UCF101 at 128x171, windows
+of 16 frames in a loader's worker (bytes a frame; milliseconds a window, of which the clips
+themselves take 2,778 and 7.1):
+
+* H.264, a key frame in 8: 1,167; 2.4. All of them key frames: 2,014; 3.0. Small, but the codec
+  and its container cost more than the pixels.
+* JPEG images behind each other, at this quality (35 dB): 3,431; 1.4. In an MJPEG container: 2.1.
+* Raw pixels: 65,664; 0.1. Fastest from memory, but 24 times the clips' size does not stay there.
+
+So training reads 4 to 5 times as many clips a second as from the clips themselves, 6 times where
+they come with sound, from 1.2 times the room.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -52,8 +63,8 @@ class CacheNames:
     def name(self, path: Path, kind: Kind) -> str:
         """Return the name of a media file's frames or sound, relative to the cache's folder."""
         key = self._keys.key(path)
-        if Path(key).is_absolute() or ".." in Path(key).parts:
-            key = f"elsewhere/{key.replace('..', '__').lstrip('/')}"
+        if key.startswith(os.sep) or ".." in key:
+            key = f"elsewhere/{key.replace('..', '__').lstrip(os.sep)}"
         return f"{key}{SUFFIXES[kind]}"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from datamodules.clip_format import ClipFormat
 from datamodules.clip_table import Clip
-from datamodules.clip_transforms import crop, normalize
 from datamodules.packed_frames import read_packed
 from datamodules.packed_sound import read_sound
 from datamodules.readers import AudioReader, VideoReader, frame_range
@@ -38,11 +38,25 @@ class CachedVideo(VideoReader):
         first, end = frame_range(source, info)
         start = first + min(round(view.begin * info.frame_rate), end - first - 1)
         inside = max(1, min(form.frames, -(-(end - start) // form.frame_stride)))
-        path = self._find(source.path)
-        frames = read_packed(path, start, inside, form.frame_stride, form.resize)
+        path, square = self._find(source.path), square_part(view, form)
+        frames = read_packed(path, start, inside, form.frame_stride, form.resize, *square)
         if inside < form.frames:
-            frames = torch.cat([frames, frames[-1:].expand(form.frames - inside, -1, -1, -1)])
-        return normalize(crop(frames, form.size, view.crop, view.flip), form.mean, form.std)
+            rest = frames[:, -1:].expand(-1, form.frames - inside, -1, -1)
+            frames = torch.cat([frames, rest], dim=1)
+        mean, std = (torch.tensor(one).view(-1, 1, 1, 1) for one in (form.mean, form.std))
+        return frames.div_(255).sub_(mean).div_(std)
+
+
+def square_part(view: View, form: ClipFormat) -> tuple[slice, slice]:
+    """Return the rows and columns that ``clip_transforms.crop`` cuts, mirrored as the view is."""
+    height, width = form.resize
+    down, right = view.crop or (None, None)
+    top = (height - form.size) // 2 if down is None else int(down * (height - form.size + 1))
+    left = (width - form.size) // 2 if right is None else int(right * (width - form.size + 1))
+    columns = range(left, left + form.size)[:: -1 if view.flip else 1]
+    # A slice that ends before column 0 has no end.
+    stop = columns.stop if columns.stop >= 0 else None
+    return slice(top, top + form.size), slice(columns.start, stop, columns.step)
 
 
 class CachedAudio(AudioReader):

@@ -66,6 +66,8 @@ class MediaIndex:
         self._table = KeyTable(self._load())
         self._values = {name: np.array(column) for name, column in self._columns.items()}
         del self._columns
+        # A sample's readers ask for the same file one after the other.
+        self._last: tuple[Path | None, MediaInfo] = (None, MediaInfo(0, 0.0, 0.0, False))
         self._compared = np.zeros(len(self._table), dtype=bool)
 
     def __len__(self) -> int:
@@ -83,11 +85,16 @@ class MediaIndex:
             StaleIndexError: when the file is not in the index, or has another size.
             MediaError: when its header does not open.
         """
+        last, info = self._last
+        if last == path:
+            return info
         row = self._row(path)
         values = {name: self._values[name][row].item() for name in INFO_COLUMNS}
         if not any(values.values()):
             raise media_error(path, self._errors["video"].get(row, "there is nothing in it"))
-        return MediaInfo(**values | {"has_audio": bool(values["has_audio"])})
+        info = MediaInfo(**values | {"has_audio": bool(values["has_audio"])})
+        self._last = (path, info)
+        return info
 
     def error(self, path: Path, track: Track) -> str | None:
         """Return why a track of a file cannot be read, None where it can.

@@ -12,16 +12,18 @@ from collections.abc import Iterable
 from fractions import Fraction
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from datamodules.media import media_error
 
 #: JPEG's quantiser, from 1, the finest, to 31. `experiments/benchmarks/cache.py` compares some.
-QUANTISER = 3
+QUANTISER = 5
 _OFFSET = np.dtype("<u8")
 #: Count, height and width of the images without their padding, mark.
 _TAIL = struct.Struct("<III8s")
@@ -82,10 +84,14 @@ def read_packed(
     frames: int,
     stride: int = 1,
     size: tuple[int, int] | None = None,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
 ) -> Tensor:
-    """Read every ``stride``-th frame of a window, as ``decode.read_video`` does.
+    """Read a part of every ``stride``-th frame of a window.
 
-    Where the window goes past the end, the last frame is repeated.
+    Numbers of frames are those of ``decode.read_video``; where the window goes past the end, the
+    last frame is repeated. Cutting and converting on the way out of the decoder, instead of making
+    whole frames first, saves a third of the time.
 
     Args:
         path: the file.
@@ -93,43 +99,64 @@ def read_packed(
         frames: how many frames to return, T.
         stride: step between them.
         size: (height, width) to scale the frames to, if they are of another; None: as they are.
+        rows: which rows of the scaled frame to return.
+        columns: which columns; a negative step mirrors.
 
     Returns:
-        (T, H, W, 3) uint8, RGB, in the order of memory (T, 3, H, W).
+        (3, T, h, w) float32, RGB from 0 to 255.
 
     Raises:
         MediaError: when the file is not there or not whole.
     """
     try:
         images, (height, width) = _read_images(path, start, frames, stride)
-        planes = _decode(images)[:, :, :height, :width]
+        if size is None or tuple(size) == (height, width):
+            planes = _decode(images, _Part(height, width, rows, columns))
+        else:
+            whole = _decode(images, _Part(height, width, slice(None), slice(None)))
+            scaled = F.interpolate(torch.from_numpy(whole), size, mode="bilinear", antialias=True)
+            planes = scaled.numpy()[:, :, rows, columns]
     except (OSError, ValueError) as error:  # FFmpeg's errors are one or the other
         raise media_error(path, f"this file of the cache is damaged ({error})") from error
-    if size is not None and size != (height, width):
-        planes = F.interpolate(planes, size, mode="bilinear", antialias=True)
-    if len(planes) < frames:
-        planes = torch.cat([planes, planes[-1:].expand(frames - len(planes), -1, -1, -1)])
-    return planes.permute(0, 2, 3, 1)
+    if len(images) < frames:
+        planes = np.concatenate([planes, planes[:, -1:].repeat(frames - len(images), 1)], 1)
+    return torch.from_numpy(np.ascontiguousarray(planes))
 
 
-def _decode(images: list[bytes]) -> Tensor:
-    """Decode JPEG images of one size to (T, 3, H, W) uint8, RGB, padding included."""
+class _Part(NamedTuple):
+    """A part of an image of a size."""
+
+    height: int
+    width: int
+    rows: slice
+    columns: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the part's own (height, width)."""
+        return (
+            len(range(*self.rows.indices(self.height))),
+            len(range(*self.columns.indices(self.width))),
+        )
+
+
+def _decode(images: list[bytes], part: _Part) -> NDArray[np.float32]:
+    """Decode a part of JPEG images of one size, (3, T, h, w), without the padding."""
     import av
     from av.video.reformatter import VideoReformatter
 
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1  # starting a thread takes longer than decoding an image
     scaler = VideoReformatter()  # one for all frames: it keeps megabytes of state
-    result = np.empty(0, np.uint8)
+    result = np.empty((3, len(images), *part.shape), np.float32)
     for place, image in enumerate(images):
         (frame,) = decoder.decode(av.Packet(image))
-        if place == 0:
-            result = np.empty((len(images), 3, frame.height, frame.width), np.uint8)
         pixels = scaler.reformat(frame, format="gbrp", interpolation="BILINEAR", threads=1)
-        for channel, plane in zip((1, 2, 0), pixels.planes, strict=True):
-            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            result[place, channel] = rows[: frame.height, : frame.width]
-    return torch.from_numpy(result)
+        green, blue, red = pixels.planes
+        for into, plane in zip(result, (red, green, blue), strict=True):
+            values = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            into[place] = values[: part.height, : part.width][part.rows, part.columns]
+    return result
 
 
 def _read_images(

@@ -5,14 +5,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from datamodules import UCF101, cache_writer
 from datamodules.cache import CACHE_NAME, CacheNames
+from datamodules.clip_transforms import crop, normalize
 from datamodules.media import MediaError
 from datamodules.media_index import INDEX_NAME
 from datamodules.packed_frames import read_packed
+from datamodules.views import Timeline, middle_view, random_view
 from tests.datamodules.media_files import write_clip, write_ucf_layout
 from tests.real_data import DATA, needs_real_data
 
@@ -67,6 +70,24 @@ def test_samples_with_and_without_the_cache_are_the_same_views(layout, tmp_path)
         assert_same_views(plain.dataset(split), cached.dataset(split), 0.03)
 
 
+@pytest.mark.parametrize("resize", [(24, 32), (20, 20)])
+def test_crop_mirror_and_standardisation_are_those_of_the_media_files(layout, tmp_path, resize):
+    cached = made(layout, tmp_path / "cache", resize=resize, frames=6, frame_stride=4)
+    data = cached.dataset("train")
+    reader, form = data.reader.readers["video"], data.reader.form
+    rng = np.random.default_rng(0)
+    for row in range(len(data)):
+        clip = data.reader.table[row]
+        for view in (
+            middle_view(Timeline(20, 25.0), form),
+            random_view(Timeline(20, 25.0), form, rng),
+        ):
+            path = tmp_path / "cache" / clip.sources["video"].path.relative_to(layout[0])
+            frames = read_packed(f"{path}.mjpeg", view.frame, 6, 4, resize).permute(1, 2, 3, 0)
+            square = crop(frames, form.size, view.crop, view.flip)
+            assert torch.equal(reader.read(clip, view), normalize(square, form.mean, form.std))
+
+
 def test_the_media_files_are_not_opened_for_frames_and_sound(layout, tmp_path):
     cached = made(layout, tmp_path / "cache")
     expected = [batch["video"] for batch in cached.val_dataloader()]
@@ -111,7 +132,7 @@ def test_the_estimate_is_near_and_counts_what_is_left(layout, tmp_path):
 def test_files_smaller_than_the_short_side_keep_their_size(layout, tmp_path):
     made(layout, tmp_path / "cache", short_side=4_000)
     path = next((tmp_path / "cache").rglob("*.mjpeg"))
-    assert read_packed(path, 0, 1).shape == (1, 48, 64, 3)
+    assert read_packed(path, 0, 1).shape == (3, 1, 48, 64)
 
 
 def interrupt_after(monkeypatch, count):

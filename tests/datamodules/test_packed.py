@@ -23,6 +23,11 @@ def ramp(count=20, size=(47, 63)):
     return torch.from_numpy(np.stack([image + 3 * n for n in range(count)]).astype(np.uint8))
 
 
+def unpack(path, start, frames, stride=1, size=None):
+    """(T, H, W, 3) in [0, 255]."""
+    return read_packed(path, start, frames, stride, size).permute(1, 2, 3, 0)
+
+
 def pack(path, frames):
     write_packed(path, encode_frames(frames), tuple(frames.shape[1:3]))
     return path
@@ -31,10 +36,10 @@ def pack(path, frames):
 @pytest.mark.parametrize("size", [(48, 64), (47, 63), (1, 1), (16, 64), (65, 16)])
 def test_frames_come_back_in_their_order_and_size_nearly_as_they_were(tmp_path, size):
     frames = ramp(size=size)
-    packed = read_packed(pack(tmp_path / "a", frames), 0, 20)
+    packed = unpack(pack(tmp_path / "a", frames), 0, 20)
     assert packed.shape == frames.shape
-    assert packed.dtype == torch.uint8
-    assert (packed.float() - frames.float()).abs().mean() < 2.5
+    assert packed.dtype == torch.float32
+    assert (packed - frames.float()).abs().mean() < 2.5
 
 
 @pytest.mark.parametrize(
@@ -45,21 +50,29 @@ def test_a_window_is_a_slice_and_repeats_the_last_frame_past_the_end(
     tmp_path, start, frames, stride
 ):
     path = pack(tmp_path / "a", ramp())
-    everything = read_packed(path, 0, 20)
+    everything = unpack(path, 0, 20)
     numbers = [min(start + stride * number, 19) for number in range(frames)]
-    assert torch.equal(read_packed(path, start, frames, stride), everything[numbers])
+    assert torch.equal(unpack(path, start, frames, stride), everything[numbers])
 
 
 def test_frames_of_another_size_are_scaled_like_those_of_the_media_file(tmp_path):
     clip = write_clip(tmp_path / "a.mp4", size=(96, 128))
     packed = pack(tmp_path / "a", read_video(clip, 0, 20))
-    assert torch.equal(
-        read_packed(packed, 2, 3, size=(96, 128)), read_packed(packed, 2, 3, size=None)
-    )
-    scaled = read_packed(packed, 2, 3, size=(48, 60))
+    assert torch.equal(unpack(packed, 2, 3, size=(96, 128)), unpack(packed, 2, 3, size=None))
+    scaled = unpack(packed, 2, 3, size=(48, 60))
     expected = read_video(clip, 2, 3, size=(48, 60))
     assert scaled.shape == expected.shape
-    assert (scaled.float() - expected.float()).abs().mean() < 2
+    assert (scaled - expected.float()).abs().mean() < 2
+
+
+@pytest.mark.parametrize("size", [(47, 63), (40, 44)])
+def test_a_part_is_cut_from_the_scaled_frame_and_mirrored(tmp_path, size):
+    path = pack(tmp_path / "a", ramp())
+    whole = read_packed(path, 4, 6, size=size)
+    part = read_packed(path, 4, 6, 1, size, slice(3, 20), slice(30, 9, -1))
+    assert torch.equal(part, whole[:, :, 3:20, 10:31].flip(3))
+    part = read_packed(path, 4, 6, 1, size, slice(0, 8), slice(7, None, -1))
+    assert torch.equal(part, whole[:, :, :8, :8].flip(3))
 
 
 def test_players_can_show_the_file(tmp_path):
