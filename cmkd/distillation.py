@@ -354,11 +354,12 @@ class CrossModalDistillation(LightningModule):
             step_metrics = self.task.step_metrics(representations[role], batch)
             logs |= {f"{role}_{name}": value for name, value in step_metrics.items()}
         epoch = self._position(batch_idx)
-        terms = stage.terms(representations, batch, epoch)
+        length = stage.length(self.trainer.max_epochs)
+        terms = stage.terms(representations, batch, epoch, length)
         loss = loss + terms.loss
         if terms.critic_loss is not None:
             loss = loss + terms.critic_loss
-        rate_factor = self.schedule.factor(epoch, stage.length(self.trainer.max_epochs))
+        rate_factor = self.schedule.factor(epoch, length)
         logs |= terms.logs | self._optimize(loss, batch_idx, rate_factor)
         self._log.add(logs, self)
 

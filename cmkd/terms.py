@@ -104,7 +104,11 @@ class Terms(nn.Module):
         return [p for p in self.parameters() if id(p) not in critics]
 
     def forward(
-        self, representations: Mapping[str, Representation], batch: Batch, epoch: float
+        self,
+        representations: Mapping[str, Representation],
+        batch: Batch,
+        epoch: float,
+        length: float,
     ) -> TermsOutput:
         """Sum the objectives of one batch.
 
@@ -112,6 +116,7 @@ class Terms(nn.Module):
             representations: by role, at least ``roles()``.
             batch: the batch.
             epoch: position in the stage in epochs, for the weights' warm-up.
+            length: of the stage, in epochs.
 
         Raises:
             ValueError: when the batch has fewer rows than an objective needs.
@@ -128,7 +133,7 @@ class Terms(nn.Module):
                     f"data.batch_size to {objective.minimum_rows} or more, or leave a shorter "
                     "last batch out (drop_last)"
                 )
-            objective.set_epoch(epoch)
+            objective.set_epoch(epoch, length)
             output = objective(representations, batch)
             loss = loss + self.weights[name] * ramp(epoch, self.warmup_epochs[name]) * output.loss
             if output.critic_loss is not None:

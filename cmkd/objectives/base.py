@@ -98,8 +98,13 @@ class Objective(nn.Module):
     def allocate(self, context: StageContext) -> None:
         """Make the buffers whose size depends on the data; called before a checkpoint is loaded."""
 
-    def set_epoch(self, epoch: float) -> None:
-        """Take note of the position in the stage, in epochs; called before each step."""
+    def set_epoch(self, epoch: float, length: float) -> None:
+        """Take note of the position in the stage, in epochs; called before each step.
+
+        Args:
+            epoch: how many epochs of the stage are done, parts of one included.
+            length: how many it has; infinite where the trainer has no end.
+        """
 
     def observe(self, scores: Mapping[str, float]) -> None:
         """Take note of the networks' validation metrics, by role, after each validation.

@@ -150,7 +150,7 @@ class ClassGroupDistillation(Objective):
         self.register_buffer("counts", torch.zeros(3))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
 
-    def set_epoch(self, epoch: float) -> None:
+    def set_epoch(self, epoch: float, length: float) -> None:  # noqa: ARG002
         """Renew the weight where a new epoch begins."""
         # On the device, without a look at the values: every step passes here.
         begins = int(epoch) > self.epoch

@@ -12,7 +12,7 @@ from cmkd.distributed import gather_rows
 from cmkd.objectives.base import Objective, ObjectiveOutput, StageContext, masked_mean
 from cmkd.objectives.categorical import require_same_classes
 from cmkd.objectives.labels import class_labels
-from cmkd.objectives.numerics import full_precision, require_positive, zero_masked_rows
+from cmkd.objectives.numerics import full_precision, zero_masked_rows
 from cmkd.representation import Representation, Sizes
 
 #: Of a sample that the expert has not seen.
@@ -65,9 +65,10 @@ class InstanceCurriculum(Objective):
     Multiple Experts: Self-paced Knowledge Distillation for Long-tailed Classification, Xiang,
     Ding, Han, ECCV 2020, arXiv 2001.01536; form of the authors' code.
 
-    Confidences are kept by sample, as the expert last saw it, the same on all ranks and saved with
-    the checkpoint; in the first epoch the range of a class is that of the samples so far. A
-    sample that the expert never saw counts in full. Needs labels.
+    From half of the stage on every weight is 1. Confidences are kept by sample, as the expert last
+    saw it, the same on all ranks and saved with the checkpoint; in the first epoch the range of a
+    class is that of the samples so far. A sample that the expert never saw counts in full. Needs
+    labels.
 
     Logs the mean ``weight``.
 
@@ -75,10 +76,9 @@ class InstanceCurriculum(Objective):
         sizes: the networks' widths by role.
         source: the role that learns.
         target: the expert.
-        epochs: length of the stage; at half of it every weight is 1.
 
     Raises:
-        ValueError: when epochs is not above 0 or the numbers of logits differ.
+        ValueError: when the numbers of logits differ.
     """
 
     confidence: Tensor
@@ -89,12 +89,9 @@ class InstanceCurriculum(Objective):
         sizes: Mapping[str, Sizes],
         source: str = "student",
         target: str = "teacher",
-        epochs: float = 30.0,
     ) -> None:
         super().__init__(sizes, source, target)
-        require_positive(self, epochs=epochs)
         require_same_classes(self, sizes, fewest=2)
-        self.epochs = epochs
         self.classes = sizes[source].logits
         self._progress = 0.0
         self.register_buffer("confidence", torch.full((1,), UNKNOWN))
@@ -115,9 +112,9 @@ class InstanceCurriculum(Objective):
         self.confidence = self.confidence.new_full(slots, UNKNOWN)
         self.label = self.label.new_zeros(slots)
 
-    def set_epoch(self, epoch: float) -> None:
+    def set_epoch(self, epoch: float, length: float) -> None:
         """Take note of the position in the stage."""
-        self._progress = epoch / self.epochs
+        self._progress = epoch / length
 
     def forward(
         self, representations: Mapping[str, Representation], batch: Batch

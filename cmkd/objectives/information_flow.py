@@ -135,7 +135,7 @@ class InformationFlow(Objective):
         self.decay = decay
         self._weight = critical_period(0, initial, decay)
 
-    def set_epoch(self, epoch: float) -> None:
+    def set_epoch(self, epoch: float, length: float) -> None:  # noqa: ARG002
         """Set the weight of the intermediate layers."""
         self._weight = critical_period(epoch, self.initial, self.decay)
 

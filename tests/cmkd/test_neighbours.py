@@ -122,7 +122,7 @@ def test_each_modality_of_a_student_is_taught_by_itself(tmp_path, weighting):
 
 def self_paced():
     terms = {
-        "curriculum": Term(partial(InstanceCurriculum, epochs=4)),
+        "curriculum": Term(InstanceCurriculum),
         "teacher": Term(SelfPacedDistillation),
         "auxiliary": Term(partial(SelfPacedDistillation, target="auxiliary")),
     }

@@ -126,8 +126,9 @@ class Watcher(Objective):
         assert context.num_classes == 3
         self.begun += 1
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch, length):
         self.epochs.append(epoch)
+        assert length in (1, 2)
 
     def observe(self, scores):
         self.told.append(dict(scores))

@@ -62,7 +62,7 @@ def expected_loss(given, data, weights):
 
 
 def test_easy_samples_count_first_by_their_place_among_all_seen_of_the_class():
-    objective = curriculum(epochs=8)
+    objective = curriculum()
     given, data = representations(rows=8), batch(8)
     output = objective(given, data)
     sure = given["teacher"].logits.softmax(1)[torch.arange(8), data["label"]].tolist()
@@ -76,12 +76,12 @@ def test_easy_samples_count_first_by_their_place_among_all_seen_of_the_class():
     first = {
         role: type(r)(r.embedding[:4], r.logits[:4], {}, r.valid[:4]) for role, r in given.items()
     }
-    objective.set_epoch(2)
+    objective.set_epoch(2, 8)
     torch.testing.assert_close(
         objective(first, batch(4)).loss.detach(),
         expected_loss(first, batch(4), [0.5 + w / 2 for w in weights[:4]]),
     )
-    objective.set_epoch(4)
+    objective.set_epoch(4, 8)
     whole = objective(given, data).loss.detach()
     torch.testing.assert_close(whole, expected_loss(given, data, [1.0] * 8))
 
@@ -110,8 +110,6 @@ def test_confidences_are_saved_and_a_new_allocation_forgets_them():
     assert resumed.confidence.tolist() == [-1] * 11
 
 
-def test_data_of_unknown_size_and_a_stage_without_length_are_refused():
+def test_data_of_unknown_size_is_refused():
     with pytest.raises(ValueError, match="give the datamodule a train_samples"):
         curriculum(samples=0)
-    with pytest.raises(ValueError, match=r"InstanceCurriculum\.epochs must be"):
-        curriculum(epochs=0)

@@ -107,7 +107,7 @@ def test_the_weight_falls_by_the_decay_with_every_finished_epoch():
     given, data = representations(), batch()
     objective = flow(initial=8.0, decay=0.5)
     for epoch, weight in ((0, 8.0), (2.3, 2.0)):
-        objective.set_epoch(epoch)
+        objective.set_epoch(epoch, 8)
         output = objective(given, data)
         expected = output.logs["last_layer"] + weight * output.logs["intermediate"]
         torch.testing.assert_close(output.loss.detach(), expected)

@@ -146,12 +146,12 @@ def test_the_group_weight_is_that_of_the_accuracies_of_the_epoch_before():
                 logits[row, 0] = 9.0
     expert = ClassGroupDistillation(SIZES, GROUP, target="teacher")
     for epoch in (0.0, 0.5):
-        expert.set_epoch(epoch)
+        expert.set_epoch(epoch, 8)
         assert expert(given, data).logs["weight"] == 1
-    expert.set_epoch(1.0)
+    expert.set_epoch(1.0, 8)
     resumed = ClassGroupDistillation(SIZES, GROUP, target="teacher")
     resumed.load_state_dict(expert.state_dict())
-    resumed.set_epoch(1.0)
+    resumed.set_epoch(1.0, 8)
     for objective in (expert, resumed):
         weight = objective(given, data).logs["weight"]
         torch.testing.assert_close(weight, torch.tensor((1 - 0.5) / 0.7))
@@ -162,7 +162,7 @@ def test_an_epoch_without_the_group_keeps_the_weight():
     expert = ClassGroupDistillation(SIZES, GROUP, target="teacher")
     expert.weight.fill_(0.4)
     for epoch in (1.0, 2.0):
-        expert.set_epoch(epoch)
+        expert.set_epoch(epoch, 8)
     assert expert.weight == pytest.approx(0.4)
 
 
