@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from cmkd.batch import Batch
-from cmkd.objectives.base import Objective, ObjectiveFactory, ObjectiveOutput
+from cmkd.objectives.base import Objective, ObjectiveFactory, ObjectiveOutput, StageContext
 from cmkd.representation import Representation, Sizes
 
 
@@ -30,6 +30,26 @@ class Probe(Objective):
     def critic_parameters(self) -> list[nn.Parameter]:
         """Return all parameters of the watched objective."""
         return list(self.inner.parameters())
+
+    def allocate(self, context: StageContext) -> None:
+        """Tell the watched objective."""
+        self.inner.allocate(context)
+
+    def begin_stage(self, context: StageContext) -> None:
+        """Tell the watched objective."""
+        self.inner.begin_stage(context)
+
+    def set_epoch(self, epoch: float, length: float) -> None:
+        """Tell the watched objective."""
+        self.inner.set_epoch(epoch, length)
+
+    def observe(self, scores: Mapping[str, float]) -> None:
+        """Tell the watched objective."""
+        self.inner.observe(scores)
+
+    def roles(self) -> frozenset[str]:
+        """Return what the watched objective reads."""
+        return self.inner.roles()
 
     def forward(
         self, representations: Mapping[str, Representation], batch: Batch

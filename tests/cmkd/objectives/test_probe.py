@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from cmkd.objectives import (
     ObjectiveFactory,
     Probe,
 )
+from cmkd.objectives.base import StageContext
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations, total
 
 WATCHED: dict[str, ObjectiveFactory] = {
@@ -45,3 +47,30 @@ def test_a_probe_reads_the_networks_and_needs_the_rows_of_what_it_watches() -> N
     probe = Probe(SIZES, partial(InfoNCE, source="auxiliary"))
     assert probe.roles() == {"auxiliary", "teacher"}
     assert probe.minimum_rows == 2
+
+
+def test_a_watched_objective_hears_what_an_objective_is_told() -> None:
+    class Listener(GaussianConditionalEntropy):
+        def __init__(self, sizes: Any) -> None:
+            super().__init__(sizes)
+            self.heard: list[str] = []
+
+        def allocate(self, context: Any) -> None:
+            self.heard.append("allocate")
+
+        def begin_stage(self, context: Any) -> None:
+            self.heard.append("begin_stage")
+
+        def set_epoch(self, epoch: float, length: float) -> None:
+            self.heard.append("set_epoch")
+
+        def observe(self, scores: Any) -> None:
+            self.heard.append("observe")
+
+    probe = Probe(SIZES, Listener)
+    context = StageContext({}, 1, 2)
+    probe.allocate(context)
+    probe.begin_stage(context)
+    probe.set_epoch(0, 1)
+    probe.observe({})
+    assert probe.inner.heard == ["allocate", "begin_stage", "set_epoch", "observe"]

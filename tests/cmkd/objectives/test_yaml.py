@@ -13,6 +13,9 @@ from tests.cmkd.objectives.helpers import SIZES
 NAMES = [
     "AdversarialConditionalEntropy",
     "AttentionTransfer",
+    "C2KD",
+    "CCL",
+    "CRD",
     "CategoricalConditionalEntropy",
     "CorrelationCongruence",
     "DIST",
@@ -21,6 +24,7 @@ NAMES = [
     "GaussianConditionalEntropy",
     "InfoNCE",
     "KnowledgeDistillation",
+    "MFH",
     "PKT",
     "RKD",
     "SimilarityPreserving",
