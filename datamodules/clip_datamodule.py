@@ -1,6 +1,7 @@
 """What the datamodules of media files share: parts, views, policies, and the files themselves."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -266,10 +267,17 @@ class ClipDataModule(CrossModalDataModule):
 
     def _report_absent(self, split: Split, reader: ClipReader) -> None:
         """Log how many clips lack what, where that is known without opening every file."""
-        for name, one in reader.readers.items():
-            if media_track(one) == "audio" and self.media_index is None:
-                continue
-            absent = reader.count_absent(name)
+        known = {
+            name: one
+            for name, one in reader.readers.items()
+            if media_track(one) != "audio" or self.media_index is not None
+        }
+        # One pass and no threads: no file is opened, and making a clip costs more than asking it.
+        present = Counter(
+            name for clip in reader.table for name, one in known.items() if one.has(clip)
+        )
+        for name in known:
+            absent = len(reader.table) - present[name]
             if absent:
                 rank_zero_info(
                     f"{type(self).__name__}: {absent} of {len(reader.table)} {split} clips have no "
