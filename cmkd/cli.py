@@ -10,11 +10,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from cmkd import prepare
 from cmkd.callbacks import ResultsTable, RunConfig, StageCheckpoint, StageProgressBar
+from cmkd.compare import command
 from cmkd.distillation import CrossModalDistillation
 from cmkd.runs import RunOptions, default_loggers, run_folder
 
 _DESCRIPTION = (
-    "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files."
+    "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files; "
+    "`cmkd compare` runs methods over seeds and folds and prints one table."
 )
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
@@ -75,6 +77,12 @@ def _data_seed(seed: bool | int) -> int:
     return 0 if isinstance(seed, bool) else seed
 
 
+def leave_out_harmless_warnings() -> None:
+    """Ignore warnings of Lightning that name nothing the user could change."""
+    for message in _HARMLESS:
+        warnings.filterwarnings("ignore", message=message)
+
+
 def run(args: list[str] | None = None) -> CrossModalCLI:
     """Run one command and return the CLI object, with ``trainer``, ``model`` and ``datamodule``.
 
@@ -83,8 +91,7 @@ def run(args: list[str] | None = None) -> CrossModalCLI:
     """
     # Lightning's own calls, of which the user cannot change anything.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    for message in _HARMLESS:
-        warnings.filterwarnings("ignore", message=message)
+    leave_out_harmless_warnings()
     return CrossModalCLI(
         CrossModalDistillation,
         LightningDataModule,
@@ -104,6 +111,9 @@ def main() -> None:
     """
     if sys.argv[1:2] == ["prepare"]:
         prepare.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["compare"]:
+        command.main(sys.argv[2:])
         return
     try:
         run()

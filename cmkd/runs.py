@@ -47,11 +47,11 @@ def run_folder(options: RunOptions, configs: Sequence[str], ckpt_path: str | Non
         return Path(options.dir)
     if ckpt_path is not None and Path(ckpt_path).parent.name == "checkpoints":
         return Path(ckpt_path).parent.parent
-    name = options.name or _name_of(configs)
+    name = options.name or config_name(configs)
     return Path(options.root) / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
 
 
-def _name_of(configs: Sequence[str]) -> str:
+def config_name(configs: Sequence[str]) -> str:
     """Join the configs' names: ravdess/base.yaml, methods/kd.yaml -> ravdess-base_methods-kd."""
     names = []
     for config in configs:

@@ -1,0 +1,1 @@
+"""``cmkd compare``: methods x seeds x folds from one YAML, tuned alike, in one table."""

@@ -1,0 +1,143 @@
+"""Doing runs: one after the other in this process, or several at once in others."""
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TypeAlias
+
+from cmkd.compare.plan import Run
+from cmkd.compare.worker import Worker
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run has begun."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run has ended; ``failure`` says why it failed, None where it did not."""
+
+    run: Run
+    failure: str | None
+
+
+Event: TypeAlias = Started | Finished
+
+
+def one_by_one(runs: Iterable[Run], worker: Worker) -> Generator[Event, None, None]:
+    """Do the runs in this process."""
+    prepared = False
+    for run in runs:
+        yield Started(run)
+        if not prepared:
+            worker.prepare()
+            prepared = True
+        yield Finished(run, worker(run))
+
+
+@dataclass
+class _Process:
+    """A process that does runs until its connection is closed."""
+
+    worker: Worker
+    device: str | None
+    run: Run | None = None
+    process: SpawnProcess = field(init=False)
+    connection: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A fork would inherit torch's threads and a GPU that it cannot use.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        # No daemon: data loaders have processes of their own.
+        self.process = context.Process(
+            target=_serve, args=(theirs, self.worker, self.device), daemon=False
+        )
+        self.process.start()
+        theirs.close()
+
+    def begin(self, run: Run) -> None:
+        self.run = run
+        self.connection.send(run)
+
+    def result(self) -> str | None:
+        """Return why the run failed, None where it did not; dies with its process."""
+        try:
+            failure: str | None = self.connection.recv()
+        except EOFError:
+            self.process.join()
+            code = self.process.exitcode
+            killed = "; was it short of memory?" if code == -signal.SIGKILL else ""
+            return f"its process ended with code {code}{killed}"
+        return failure
+
+    def stop(self) -> None:
+        self.connection.close()
+        # Whatever a run writes, it writes whole: nothing is lost by not waiting for its end.
+        self.process.kill()
+        self.process.join()
+
+
+def several_at_once(runs: Iterable[Run], worker: Worker, jobs: int) -> Generator[Event, None, None]:
+    """Do the runs in processes that live as long as there are any.
+
+    Where there are GPUs, each process sees one of them.
+
+    Args:
+        runs: what to do.
+        worker: does one run.
+        jobs: number of processes.
+    """
+    waiting = deque(runs)
+    devices = visible_devices()
+    names = [devices[i % len(devices)] if devices else None for i in range(jobs)]
+    processes = [_Process(worker, name) for name in names[: len(waiting)]]
+    try:
+        while waiting or any(process.run for process in processes):
+            for process in processes:
+                if process.run is None and waiting:
+                    process.begin(run := waiting.popleft())
+                    yield Started(run)
+            ready = wait([process.connection for process in processes if process.run])
+            for number, process in enumerate(processes):
+                if process.run is not None and process.connection in ready:
+                    run, process.run = process.run, None
+                    yield Finished(run, process.result())
+                    if not process.process.is_alive() and waiting:
+                        processes[number] = _Process(worker, process.device)
+    finally:
+        for process in processes:
+            process.stop()
+
+
+def visible_devices() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed:
+        return [name.strip() for name in listed.split(",")]
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _serve(connection: Connection, worker: Worker, device: str | None) -> None:
+    """Do what comes over the connection until it is closed."""
+    # Ctrl-C reaches all processes of a terminal; the first one stops the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    worker.prepare()
+    while True:
+        try:
+            run = connection.recv()
+        except EOFError:
+            return
+        connection.send(worker(run))

@@ -1,0 +1,103 @@
+"""One run from its config to its record, in this process."""
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from cmkd import __version__
+from cmkd.compare.best_student import BestStudent
+from cmkd.compare.parser import Built, build
+from cmkd.compare.plan import Run
+from cmkd.compare.store import Record, Store, locked, replacing
+from cmkd.compare.teacher import SharedTeacher, shared_teacher
+
+#: What a comparison does without: files and figures of every run, which `cmkd fit` writes.
+_BARE: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
+
+
+def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
+    """Train, and test the best student unless the run is a trial; keep the record.
+
+    The outcome is that of ``cmkd fit`` and ``cmkd test`` with the run's arguments.
+
+    Args:
+        run: what to do.
+        store: where the record and the teachers are kept.
+        share_teacher: replace a teacher stage that an equal run has finished by its checkpoint.
+
+    Raises:
+        ValueError: for a config that does not fit, or a run that gives no student.
+    """
+    arguments = run.arguments()
+    built = build(arguments)
+    teacher = shared_teacher(built) if share_teacher else None
+    if teacher is not None:
+        checkpoint = _trained(teacher, arguments, store)
+        built = build([*arguments, f"--model.teacher_checkpoint={checkpoint}"])
+    begun = time.perf_counter()
+    best = BestStudent(built.checkpoint.get("monitor"), built.checkpoint.get("mode"))
+    trainer = _trainer(built, store.folder, best)
+    trainer.fit(built.model, datamodule=built.data)
+    best.restore(built.model)
+    scores = _test(trainer, built) if run.tested else {}
+    record = Record(
+        key=run.key,
+        val=float(best.snapshot.score or 0),
+        mode=best.mode,
+        epoch=int(best.snapshot.epoch or 0),
+        test=scores,
+        seconds=round(time.perf_counter() - begun, 3),
+        teacher=None if teacher is None else teacher.key,
+        command=run.command(),
+        versions={"cmkd": __version__, **{n: version(n) for n in ("torch", "lightning")}},
+    )
+    store.save(record)
+    return record
+
+
+def _trained(teacher: SharedTeacher, arguments: list[str], store: Store) -> Path:
+    """Return the checkpoint of a teacher stage; train it, unless another run has or does."""
+    path = store.teacher(teacher.key)
+    with locked(path):
+        if not path.is_file():
+            built = build([*arguments, f"--trainer.max_epochs={teacher.epochs}"])
+            trainer = _trainer(built, store.folder)
+            trainer.fit(built.model, datamodule=built.data)
+            with replacing(path) as new:
+                trainer.save_checkpoint(new, weights_only=True)
+    return path
+
+
+def _trainer(built: Built, folder: Path, *callbacks: Any) -> Trainer:
+    given = built.trainer | _BARE
+    given["callbacks"] = [*(built.trainer.get("callbacks") or []), *callbacks]
+    given["default_root_dir"] = str(folder)
+    if given.get("devices") == "auto":
+        # Each process has a device of its own.
+        given["devices"] = 1
+    trainer = Trainer(**given)
+    if trainer.world_size > 1:
+        raise ValueError(
+            f"trainer.devices: a run of a comparison has one device, not {trainer.world_size}; set "
+            "trainer.devices to 1 and run several at once with --jobs"
+        )
+    return trainer
+
+
+def _test(trainer: Trainer, built: Built) -> dict[str, float]:
+    """Return the test metrics by ``<network>_<metric>``."""
+    trainer.test(built.model, datamodule=built.data, verbose=False)
+    return {
+        name.removeprefix("test/"): float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith("test/")
+    }

@@ -1,0 +1,92 @@
+"""Builds model, data and trainer as ``cmkd fit`` does, many times with one parser."""
+
+from argparse import ArgumentError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule, seed_everything
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+
+from cmkd.cli import CrossModalCLI
+from cmkd.distillation import CrossModalDistillation
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a run is made of.
+
+    Attributes:
+        model: the module.
+        data: the datamodule.
+        trainer: arguments of the trainer.
+        checkpoint: arguments of the checkpoint callback, of which ``monitor`` and ``mode`` count.
+        config: the whole config as plain data, defaults included.
+    """
+
+    model: CrossModalDistillation
+    data: LightningDataModule
+    trainer: dict[str, Any]
+    checkpoint: dict[str, Any]
+    config: dict[str, Any]
+
+
+class _ParserOnly(CrossModalCLI):
+    """Makes the command line's parser and nothing else."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        pass
+
+    def _set_seed(self) -> None:
+        pass
+
+    def instantiate_classes(self) -> None:
+        pass
+
+
+@cache
+def _parser() -> LightningArgumentParser:
+    cli = _ParserOnly(
+        CrossModalDistillation,
+        LightningDataModule,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        save_config_callback=None,
+        run=False,
+        load_from_checkpoint_support=False,
+        parser_kwargs={"exit_on_error": False},
+    )
+    return cli.parser
+
+
+def parse(arguments: Sequence[str]) -> Namespace:
+    """Parse arguments of ``cmkd fit``.
+
+    Raises:
+        ValueError: for whatever does not fit.
+    """
+    try:
+        return _parser().parse_args(list(arguments))
+    except ArgumentError as error:
+        raise ValueError(str(error)) from error
+
+
+def build(arguments: Sequence[str]) -> Built:
+    """Seed everything as ``cmkd fit`` does, and make what its arguments describe.
+
+    Raises:
+        ValueError: for whatever does not fit.
+    """
+    parsed = parse(arguments)
+    if parsed.seed_everything is not False:
+        seed_everything(parsed.seed_everything, workers=True, verbose=False)
+    made = _parser().instantiate_classes(parsed)
+    return Built(
+        model=made.model,
+        data=made.data,
+        trainer=dict(made.trainer.items()),
+        checkpoint=dict(parsed.checkpoint.items()),
+        config=parsed.as_dict(),
+    )
