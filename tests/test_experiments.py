@@ -12,7 +12,8 @@ from cmkd.cli import run
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 METHODS = sorted((EXPERIMENTS / "methods").glob("*.yaml"))
 RETRIEVAL = EXPERIMENTS / "retrieval.yaml"
-BASES = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {*METHODS, RETRIEVAL})
+COMPARISONS = sorted(EXPERIMENTS.rglob("*compare.yaml"))
+BASES = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {*METHODS, *COMPARISONS, RETRIEVAL})
 GOLDEN = Path(__file__).parent / "golden.json"
 LIGHT = EXPERIMENTS / "ravdess" / "base.yaml"
 #: Methods that compare maps, which feature vectors do not have.
