@@ -47,8 +47,7 @@ class Choices:
             ValueError: when nothing was.
         """
         if place not in self.by_place:
-            name = ", ".join(filter(None, (place.group, place.method, place.fold)))
-            raise ValueError(f"{self.source} holds no choice for {name}; run with --tune")
+            raise ValueError(f"{self.source} holds no choice for {place.name}; run with --tune")
         return self.by_place[place].setting
 
     def write(self, path: Path, command: str) -> None:

@@ -102,17 +102,18 @@ def several_at_once(runs: Iterable[Run], worker: Worker, jobs: int) -> Generator
     processes = [_Process(worker, name) for name in names[: len(waiting)]]
     try:
         while waiting or any(process.run for process in processes):
-            for process in processes:
+            for number, process in enumerate(processes):
                 if process.run is None and waiting:
+                    if not process.process.is_alive():
+                        process.stop()
+                        processes[number] = process = _Process(worker, process.device)
                     process.begin(run := waiting.popleft())
                     yield Started(run)
             ready = wait([process.connection for process in processes if process.run])
-            for number, process in enumerate(processes):
+            for process in processes:
                 if process.run is not None and process.connection in ready:
                     run, process.run = process.run, None
                     yield Finished(run, process.result())
-                    if not process.process.is_alive() and waiting:
-                        processes[number] = _Process(worker, process.device)
     finally:
         for process in processes:
             process.stop()

@@ -1,6 +1,8 @@
 """One run from its config to its record, in this process."""
 
 import time
+import warnings
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,25 @@ _BARE: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A run after its training.
+
+    Attributes:
+        built: what it is made of; the model is the best one.
+        trainer: its trainer.
+        best: the best student.
+        teacher: the teacher stage that was replaced by a checkpoint, None where none was.
+        seconds: wall time of the training, without that stage.
+    """
+
+    built: Built
+    trainer: Trainer
+    best: BestStudent
+    teacher: SharedTeacher | None
+    seconds: float
+
+
 def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
     """Train, and test the best student unless the run is a trial; keep the record.
 
@@ -37,6 +58,27 @@ def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
     Raises:
         ValueError: for a config that does not fit, or a run that gives no student.
     """
+    trained = train(run, store, share_teacher)
+    begun = time.perf_counter()
+    scores = _test(trained) if run.tested else {}
+    kept = trained.best.snapshot
+    record = Record(
+        key=run.key,
+        val=float(kept.score or 0),
+        mode=trained.best.mode,
+        epoch=int(kept.epoch or 0),
+        test=scores,
+        seconds=round(trained.seconds + time.perf_counter() - begun, 3),
+        teacher=None if trained.teacher is None else trained.teacher.key,
+        command=run.command(),
+        versions={"cmkd": __version__, **{n: version(n) for n in ("torch", "lightning")}},
+    )
+    store.save(record)
+    return record
+
+
+def train(run: Run, store: Store, share_teacher: bool = True) -> Trained:
+    """Train and put the best student back; arguments and errors as of ``execute``."""
     arguments = run.arguments()
     built = build(arguments)
     teacher = shared_teacher(built) if share_teacher else None
@@ -48,20 +90,7 @@ def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
     trainer = _trainer(built, store.folder, best)
     trainer.fit(built.model, datamodule=built.data)
     best.restore(built.model)
-    scores = _test(trainer, built) if run.tested else {}
-    record = Record(
-        key=run.key,
-        val=float(best.snapshot.score or 0),
-        mode=best.mode,
-        epoch=int(best.snapshot.epoch or 0),
-        test=scores,
-        seconds=round(time.perf_counter() - begun, 3),
-        teacher=None if teacher is None else teacher.key,
-        command=run.command(),
-        versions={"cmkd": __version__, **{n: version(n) for n in ("torch", "lightning")}},
-    )
-    store.save(record)
-    return record
+    return Trained(built, trainer, best, teacher, time.perf_counter() - begun)
 
 
 def _trained(teacher: SharedTeacher, arguments: list[str], store: Store) -> Path:
@@ -71,7 +100,10 @@ def _trained(teacher: SharedTeacher, arguments: list[str], store: Store) -> Path
         if not path.is_file():
             built = build([*arguments, f"--trainer.max_epochs={teacher.epochs}"])
             trainer = _trainer(built, store.folder)
-            trainer.fit(built.model, datamodule=built.data)
+            with warnings.catch_warnings():
+                # It is meant to.
+                warnings.filterwarnings("ignore", message=".*ends the run before the student stage")
+                trainer.fit(built.model, datamodule=built.data)
             with replacing(path) as new:
                 trainer.save_checkpoint(new, weights_only=True)
     return path
@@ -93,9 +125,10 @@ def _trainer(built: Built, folder: Path, *callbacks: Any) -> Trainer:
     return trainer
 
 
-def _test(trainer: Trainer, built: Built) -> dict[str, float]:
+def _test(trained: Trained) -> dict[str, float]:
     """Return the test metrics by ``<network>_<metric>``."""
-    trainer.test(built.model, datamodule=built.data, verbose=False)
+    trainer = trained.trainer
+    trainer.test(trained.built.model, datamodule=trained.built.data, verbose=False)
     return {
         name.removeprefix("test/"): float(value)
         for name, value in trainer.callback_metrics.items()

@@ -1,5 +1,6 @@
 """Builds model, data and trainer as ``cmkd fit`` does, many times with one parser."""
 
+import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from lightning.pytorch import LightningDataModule, seed_everything
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from cmkd.cli import CrossModalCLI
+from cmkd.compare.worker import root_cause
 from cmkd.distillation import CrossModalDistillation
 
 
@@ -56,7 +58,8 @@ def _parser() -> LightningArgumentParser:
         save_config_callback=None,
         run=False,
         load_from_checkpoint_support=False,
-        parser_kwargs={"exit_on_error": False},
+        # argparse would take a key that lacks its last letters for the key.
+        parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
     )
     return cli.parser
 
@@ -65,12 +68,15 @@ def parse(arguments: Sequence[str]) -> Namespace:
     """Parse arguments of ``cmkd fit``.
 
     Raises:
-        ValueError: for whatever does not fit.
+        ValueError: for whatever does not fit; the message names the key.
     """
     try:
         return _parser().parse_args(list(arguments))
     except ArgumentError as error:
-        raise ValueError(str(error)) from error
+        # jsonargparse says which key it is at first, then all types it tried, and last the cause.
+        key = re.match(r'Parser key "(.+?)"', str(error))
+        message = f"{key[1]}: {root_cause(error)}" if key else str(error)
+        raise ValueError(message) from None
 
 
 def build(arguments: Sequence[str]) -> Built:

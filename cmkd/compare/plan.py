@@ -17,6 +17,21 @@ from cmkd.compare.search import Setting
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where runs stand that differ by seed alone: what settings are chosen for."""
+
+    group: str
+    method: str
+    fold: str
+
+    @property
+    def name(self) -> str:
+        """Return the place's name for people."""
+        fold = f"fold {self.fold}" if self.fold else ""
+        return ", ".join(filter(None, (self.group, self.method, fold)))
+
+
+@dataclass(frozen=True)
 class Run:
     """One training, and the test of its best student unless it is a trial of the tuning.
 
@@ -43,8 +58,7 @@ class Run:
     @property
     def name(self) -> str:
         """Return the run's name for people."""
-        fold = f"fold {self.fold}" if self.fold else ""
-        return ", ".join(filter(None, (self.group, self.method, fold, f"seed {self.seed}")))
+        return f"{Place(self.group, self.method, self.fold).name}, seed {self.seed}"
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``cmkd fit`` that repeat the training."""
@@ -86,15 +100,6 @@ class Selection:
             for name in names or ():
                 if name not in known:
                     raise ValueError(f"--{what}s: {unknown(what, name, sorted(known))}")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where runs stand that differ by seed alone: what settings are chosen for."""
-
-    group: str
-    method: str
-    fold: str
 
 
 class Plan:

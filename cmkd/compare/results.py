@@ -64,7 +64,7 @@ def write_results(path: Path, finished: Sequence[Outcome], metrics: Sequence[str
         if record is not None:
             scores = {name: score_of(record, name) for name in metrics}
             row = {"group": run.group, "method": run.method, "fold": run.fold, "seed": run.seed}
-            row |= {"val": record.val, **scores, teacher: record.test.get(teacher, "")}
+            row |= {"val": record.val, **scores, teacher: record.test.get(teacher)}
             rows.append(row | {"seconds": record.seconds, "key": run.key})
     write_csv(path, columns, rows)
 

@@ -1,6 +1,6 @@
 """A comparison from the plan to the table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cmkd.compare.choice import Choices
 from cmkd.compare.display import Display
 from cmkd.compare.executors import Finished, Started, one_by_one, several_at_once
 from cmkd.compare.plan import Plan, Run
-from cmkd.compare.results import compare, missing, outcomes, write_results
+from cmkd.compare.results import Outcome, compare, missing, outcomes, write_results
 from cmkd.compare.store import Store, write_whole
 from cmkd.compare.tables import ResultTable
 from cmkd.compare.tune import Trials, Tuning, choose, write_trials
@@ -59,7 +59,7 @@ class Session:
         self._command = command
         self._console = console
         self._display = Display(console)
-        self._choices = None if tuned is None else Choices.read(tuned)
+        self._given = None if tuned is None else Choices.read(tuned)
         self._tuning: Tuning | None = None
         if tune:
             search = plan.comparison.search
@@ -73,9 +73,13 @@ class Session:
         Args:
             again: do also what is finished.
         """
+        choices = self._given
         if self._tuning is not None:
-            self._choices = self._tune(self._tuning, again)
-        runs = self._runs()
+            choices = self._tune(self._tuning, again)
+            for place in self._plan.places():
+                if place not in choices.by_place:
+                    self._console.print(f"{place.name}: not run, because a trial of it failed")
+        runs = self._runs(choices)
         self._do(runs, "runs", again)
         self._report(runs)
 
@@ -116,19 +120,17 @@ class Session:
     def _phases(self) -> list[list[Run]]:
         """Return the runs of each phase as far as the phase before allows to know them."""
         if self._tuning is None:
-            return [self._runs()]
+            return [self._runs(self._given)]
         shared = self._tuning.shared()
         own = self._tuning.own(choose(shared, self._store).by_place)
-        self._choices = choose(own, self._store)
-        return [_runs_of(shared), _runs_of(own), self._runs()]
+        return [_runs_of(shared), _runs_of(own), self._runs(choose(own, self._store))]
 
-    def _runs(self) -> list[Run]:
-        choices = self._choices
+    def _runs(self, choices: Choices | None) -> list[Run]:
         if choices is None:
             return self._plan.runs()
         places = self._plan.places()
         if self._tuning is not None:
-            # Where a trial has failed nothing is chosen, and the failure is reported.
+            # Nothing is chosen yet where a trial is not finished.
             places = [place for place in places if place in choices.by_place]
         return self._plan.runs(places, choices.setting)
 
@@ -176,10 +178,7 @@ class Session:
         if any(record is not None for _, record in finished):
             write_results(folder / "results.csv", finished, list(comparison.metrics))
             texts = [f"`{self._command}`\n"]
-            for metric, factor in comparison.metrics.items():
-                lines = compare(finished, metric, comparison.baseline)
-                unit = " in %" if factor == 100 else ""
-                table = ResultTable(f"test {metric}{unit}", lines, comparison.baseline, factor)
+            for table in self._tables(finished):
                 self._console.print(table.rich())
                 texts.append(table.markdown())
             notes = missing(finished, comparison.baseline)
@@ -189,6 +188,16 @@ class Session:
             write_whole(folder / "table.md", "\n".join(texts))
             self._console.print(f"results: {folder}", soft_wrap=True)
         self._print_failures()
+
+    def _tables(self, finished: Sequence[Outcome]) -> Iterator[ResultTable]:
+        comparison = self._plan.comparison
+        for metric, factor in comparison.metrics.items():
+            lines = compare(finished, metric, comparison.baseline)
+            unit = " in %" if factor == 100 else ""
+            for group in dict.fromkeys(line.group for line in lines):
+                title = f"{group}: test {metric}{unit}" if group else f"test {metric}{unit}"
+                of_group = [line for line in lines if line.group == group]
+                yield ResultTable(title, of_group, comparison.baseline, factor)
 
     def _print_failures(self) -> None:
         if not self.failures:

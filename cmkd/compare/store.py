@@ -91,11 +91,14 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV file, whole or not at all."""
+    """Write a CSV file, whole or not at all; numbers with six digits, None as nothing."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({
+            key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()
+        })  # fmt: skip
     write_whole(path, text.getvalue())
 
 

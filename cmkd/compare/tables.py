@@ -9,7 +9,7 @@ from cmkd.compare.statistics import CONFIDENCE
 
 
 class ResultTable:
-    """One metric of all methods, with the paired differences to the baseline.
+    """One metric of all methods in one group, with the paired differences to the baseline.
 
     Args:
         title: what stands above it.
@@ -26,10 +26,10 @@ class ResultTable:
         # Percent with one digit; of other values the third digit counts as much.
         self._digits = 1 if factor >= 100 else 3
         interval = f"{100 * CONFIDENCE:.0f} % interval"
-        columns = ["group", "method", "teacher", "student", "± sd", "runs"]
-        columns += [f"difference to {baseline}", interval, "pairs"]
+        columns = ["method", "teacher", "student", "± sd", "runs"]
+        columns += [f"- {baseline}", interval, "pairs"]
         cells = [self._cells(line) for line in lines]
-        # A column in which no line has anything is left out: groups, teachers.
+        # A column in which no line has anything is left out.
         kept = [i for i in range(len(columns)) if any(row[i] for row in cells)]
         self.columns = [columns[i] for i in kept]
         self.rows = [[row[i] for i in kept] for row in cells]
@@ -43,7 +43,7 @@ class ResultTable:
                 ends = (difference.mean - half, difference.mean + half)
                 interval = " to ".join(self._text(end, sign="+") for end in ends)
         numbers = [self._text(value) for value in (line.teacher, line.mean, line.deviation)]
-        return [line.group, line.method, *numbers, str(line.runs), gain, interval, pairs]
+        return [line.method, *numbers, str(line.runs), gain, interval, pairs]
 
     def _text(self, value: float | None, sign: str = "") -> str:
         return "" if value is None else f"{self._factor * value:{sign}.{self._digits}f}"
@@ -52,8 +52,9 @@ class ResultTable:
         """Return the table for the terminal."""
         table = Table(title=self.title)
         for column in self.columns:
-            left = column in ("group", "method")
-            table.add_column(column, justify="left" if left else "right", overflow="fold")
+            table.add_column(
+                column, justify="left" if column == "method" else "right", overflow="fold"
+            )
         for row in self.rows:
             table.add_row(*row)
         return table

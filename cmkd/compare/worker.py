@@ -74,11 +74,19 @@ class Worker:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return in one line what went wrong first: jsonargparse wraps it in all that it tried."""
+    """Return in one line what went wrong."""
+    error = root_cause(error)
+    # Messages of ValueErrors and files that are not there stand for themselves.
+    plain = isinstance(error, ValueError | OSError)
+    text = " ".join((str(error) if plain else f"{type(error).__name__}: {error}").split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + " ..."
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return what went wrong first: jsonargparse wraps it in all that it tried."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + " ..."
+    return error
 
 
 def _leave_out_greetings() -> None:
