@@ -64,6 +64,11 @@ class UCF101(ClipDataModule):
         self._class_index = read_class_index(self.list_folder / "classInd.txt")
         self.class_names = self._choose_classes(classes)
 
+    @property
+    def candidate_classes(self) -> list[str]:
+        """The classes of the class index that the data is about."""
+        return list(self._class_index)
+
     def listed(self, part: Part) -> Iterator[Clip]:
         """Return the clips of a list file that are on disk.
 
@@ -103,7 +108,7 @@ class UCF101(ClipDataModule):
         if isinstance(classes, list):
             return choose_classes(self._class_index, classes)
         if classes == "all":
-            return list(self._class_index)
+            return self.candidate_classes
         if classes != "present":
             raise ValueError(
                 f"{type(self).__name__}.classes: give 'all', 'present' or a list of class names, "
@@ -111,7 +116,12 @@ class UCF101(ClipDataModule):
             )
         folder = ClipFolder(self.root)
         listed = read_clip_list(self._list_path("trainlist"), self._class_index, labelled=True)
-        present = {clip.class_name for clip in listed if folder.find(clip)}
+        candidates = set(self.candidate_classes)
+        present = {
+            clip.class_name
+            for clip in listed
+            if clip.class_name in candidates and folder.find(clip)
+        }
         if not present:
             raise ValueError(
                 f"{type(self).__name__}: no clip of {self._list_path('trainlist')} is under "

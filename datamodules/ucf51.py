@@ -85,7 +85,8 @@ class UCF51(UCF101):
         student_modalities: what the student sees: ``video``, ``audio`` (the waveform), ``image``
             (a random frame, in evaluation the window's middle one), ``flow``, ``audio_features``.
         auxiliary_modalities: what only the teacher sees, in training.
-        classes: class names; the 51 by default. ``present``: those with a training clip on disk.
+        classes: class names; ``all`` 51 by default. ``present``: those of the 51 with a training
+            clip on disk.
         flow_folder: folder of stored flow images, see ``FlowFolder``.
         audio_features: stored audio features: a folder ``<class>/v_<class>_gNN_cNN.npy`` (CCL's
             ``audiocnn14embed512_features``), or an ``.npz`` file with the arrays
@@ -106,7 +107,7 @@ class UCF51(UCF101):
         list_folder: str,
         student_modalities: list[str],
         auxiliary_modalities: list[str],
-        classes: list[str] | str = UCF51_CLASSES,
+        classes: list[str] | str = "all",
         flow_folder: str | None = None,
         audio_features: str | None = None,
         audio_features_array: str = "audio_cnn14",
@@ -126,6 +127,11 @@ class UCF51(UCF101):
         super().__init__(
             root, list_folder, student_modalities, auxiliary_modalities, classes=classes, **kwargs
         )
+
+    @property
+    def candidate_classes(self) -> list[str]:
+        """The 51 classes, as far as the class index has them."""
+        return [name for name in self._class_index if name in UCF51_CLASSES]
 
     def sources(
         self, clip: ListedClip, path: Path, modalities: Collection[str]
@@ -148,7 +154,7 @@ class UCF51(UCF101):
     def describe(self) -> list[str]:
         """Return the counts, those that differ from the official ones clip by clip."""
         lines = super().describe()
-        if self.split not in OFFICIAL_CLIPS or self.class_names != UCF51_CLASSES:
+        if self.split not in OFFICIAL_CLIPS or set(self.class_names) != set(UCF51_CLASSES):
             return lines
         for part, official in zip(("train", "test"), OFFICIAL_CLIPS[self.split], strict=True):
             listed = self.read_list(f"{part}list")

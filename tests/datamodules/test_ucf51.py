@@ -206,9 +206,9 @@ def test_the_real_clips_are_described_clip_by_clip_and_their_stored_features_fou
         missing_clips="skip",
         audio_features=str(DATA / "features" / "ucf51_audio.npz"),
     )
+    assert set(data.class_names) < set(UCF51_CLASSES)
     batch = next(iter(data.test_dataloader()))
-    sounding = [data.class_names[label] in UCF51_CLASSES for label in batch["label"]]
-    assert batch["present"]["audio_features"].tolist() == sounding
+    assert batch["present"]["audio_features"].all()
     whole = UCF51(
         str(DATA / "ucf101_clips"),
         str(DATA / "ucfTrainTestlist"),
