@@ -60,7 +60,8 @@ def in_parallel(
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+                # What succeeded comes before an error that ends it all, and is not lost.
+                for future in sorted(done, key=lambda one: one.exception() is not None):
                     yield future.result()
                     progress.advance(bar)
     finally:
