@@ -78,7 +78,9 @@ def _data_seed(seed: bool | int) -> int:
 
 
 def leave_out_harmless_warnings() -> None:
-    """Ignore warnings of Lightning that name nothing the user could change."""
+    """Ignore warnings that name nothing the user could change."""
+    # Lightning's own calls.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     for message in _HARMLESS:
         warnings.filterwarnings("ignore", message=message)
 
@@ -89,8 +91,6 @@ def run(args: list[str] | None = None) -> CrossModalCLI:
     Args:
         args: the command line without the program's name, None for that of the process.
     """
-    # Lightning's own calls, of which the user cannot change anything.
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     leave_out_harmless_warnings()
     return CrossModalCLI(
         CrossModalDistillation,

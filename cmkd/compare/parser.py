@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, seed_everything
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from cmkd.cli import CrossModalCLI
+from cmkd.cli import CrossModalCLI, leave_out_harmless_warnings
 from cmkd.compare.worker import root_cause
 from cmkd.distillation import CrossModalDistillation
 
@@ -50,6 +50,7 @@ class _ParserOnly(CrossModalCLI):
 
 @cache
 def _parser() -> LightningArgumentParser:
+    leave_out_harmless_warnings()
     cli = _ParserOnly(
         CrossModalDistillation,
         LightningDataModule,
@@ -88,7 +89,7 @@ def build(arguments: Sequence[str]) -> Built:
     parsed = parse(arguments)
     if parsed.seed_everything is not False:
         seed_everything(parsed.seed_everything, workers=True, verbose=False)
-    made = _parser().instantiate_classes(parsed)
+    made = _parser().instantiate(parsed)
     return Built(
         model=made.model,
         data=made.data,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from cmkd.compare.results import Line
@@ -56,10 +57,12 @@ class ResultTable:
                 column, justify="left" if column == "method" else "right", overflow="fold"
             )
         for row in self.rows:
-            table.add_row(*row)
+            # Brackets in a method's name are no markup.
+            table.add_row(*(escape(cell) for cell in row))
         return table
 
     def markdown(self) -> str:
         """Return the table in Markdown, with its title above it."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        lines = [self.columns, ["---"] * len(self.columns), *rows]
         return "\n".join([f"{self.title}\n", *(f"| {' | '.join(line)} |" for line in lines)]) + "\n"

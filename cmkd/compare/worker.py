@@ -90,8 +90,5 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def _leave_out_greetings() -> None:
-    from cmkd.cli import leave_out_harmless_warnings
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    leave_out_harmless_warnings()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
