@@ -21,10 +21,10 @@ demo: $(READY) ## render the quickstart's clips, train three students, print one
 	$(BIN)/python experiments/demo.py
 
 test: $(READY) lint types ## lint, types, and the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-fast: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto -m 'not slow'
 
 golden: $(READY) ## write down anew what each method's first steps give
 	CMKD_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/test_experiments.py -k a_method_runs
