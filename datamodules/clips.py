@@ -1,9 +1,9 @@
 """The datasets of clips: a random view of each in training, fixed windows in evaluation."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from datamodules.views import (
     view_at,
     window_starts,
 )
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class ClipReader:
@@ -84,25 +81,13 @@ class ClipReader:
         Raises:
             MediaError: for the first file that does not open.
         """
-        return _in_threads(self.timeline, range(len(self.table)))
-
-    def count_absent(self, modality: str) -> int:
-        """Return how many clips lack a modality, reading headers at most.
-
-        Raises:
-            MediaError: for the first file that does not open.
-        """
-        return len(self.table) - sum(_in_threads(self.readers[modality].has, self.table))
-
-
-def _in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    # Over a network file system opening a file is mostly waiting.
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        remaining = iter(items)
-        results: list[Result] = []
-        while chunk := list(islice(remaining, 1_000)):  # map() would queue every item at once
-            results += pool.map(function, chunk)
-        return results
+        # Over a network file system opening a file is mostly waiting.
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            rows = iter(range(len(self.table)))
+            timelines: list[Timeline] = []
+            while chunk := list(islice(rows, 1_000)):  # map() would queue every row at once
+                timelines += pool.map(self.timeline, chunk)
+            return timelines
 
 
 class Clips:
