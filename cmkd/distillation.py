@@ -1,44 +1,36 @@
-"""The LightningModule: one step, and where the stage changes.
+"""The LightningModule: what it is made of, one step, one evaluation.
 
-What is learned is put together elsewhere: networks in ``cmkd.networks``, objectives in
+Stages and optimizers are those of ``cmkd.staged``; what is learned is put together elsewhere:
+networks in ``cmkd.networks``, objectives in
 ``cmkd.objectives``, their weights in ``cmkd.terms``, the task in ``cmkd.tasks``.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from cmkd.batch import Batch, batch_modalities
-from cmkd.checkpoints import ENTRY, TEACHERS, check_fit, check_origin, load_teacher
+from cmkd.checkpoints import TEACHERS, load_teacher
 from cmkd.hyperparameters import keep_plain_hyperparameters
 from cmkd.metrics.by_role import RoleMetrics
 from cmkd.metrics.training_log import TrainingLog
 from cmkd.networks.fusion import Concatenation, FusionFactory
-from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.networks.roles import EncoderFactory, NetworkConfig, RoleBuilder
-from cmkd.objectives.base import StageContext
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
-from cmkd.optimization import Stepper, accumulation_window, check_precision
-from cmkd.progress import StageProgress
+from cmkd.optimization import check_precision
 from cmkd.randomness import derived_seed
 from cmkd.representation import Representation
 from cmkd.schedules import Schedule
+from cmkd.staged import StagedModule, train_samples
 from cmkd.stages import (
     STUDENT_STAGE,
-    Stage,
     StageConfig,
     plan_stages,
-    skip_epochs,
     two_stages,
 )
 from cmkd.subsets import drop_modalities, network_of, restricted
@@ -46,12 +38,7 @@ from cmkd.tasks import Classification, TaskFactory
 from cmkd.terms import Term, Terms
 
 
-def _train_samples(trainer: Trainer) -> int:
-    """Return the number of training samples, 0 where the data does not say."""
-    return int(getattr(trainer.datamodule, "train_samples", 0))  # type: ignore[attr-defined]
-
-
-class CrossModalDistillation(LightningModule):
+class CrossModalDistillation(StagedModule):
     """Two-stage cross-modal distillation; the AMID objective, our implementation, by its defaults.
 
     The teacher sees the student and the auxiliary modalities, the auxiliary model the auxiliary
@@ -173,17 +160,10 @@ class CrossModalDistillation(LightningModule):
             configs[STUDENT_STAGE].terms.setdefault("entropy", probe)
         sizes = {role: self.network(role).sizes for role in self.networks}
         terms = {n: Terms(config.terms, sizes, self.seed, n) for n, config in configs.items()}
-        self.stage_terms = nn.ModuleDict(terms)
-        self.progress = StageProgress(
-            plan_stages(configs, terms, self.roles.modalities, teacher_epochs, given),
-            self.task.mode,
-        )
-        # What a user's encoder froze stays frozen in every stage.
-        self._learnable = {name for name, p in self.named_parameters() if p.requires_grad}
-        self._train_samples = 0
         self._log = TrainingLog()
         self._metrics = RoleMetrics(self.task)
-        self._apply_stage()
+        stages_of_run = plan_stages(configs, terms, self.roles.modalities, teacher_epochs, given)
+        self.begin(stages_of_run, terms, self.task.mode)
 
     @staticmethod
     def _stage_configs(
@@ -209,17 +189,6 @@ class CrossModalDistillation(LightningModule):
             return two_stages(teacher_terms or {}, student_terms or {})
         return {name: replace(config, terms=dict(config.terms)) for name, config in stages.items()}
 
-    @property
-    def stage(self) -> Stage:
-        """The current stage."""
-        return self.progress.stage
-
-    def network(self, role: str) -> ModalityNetwork:
-        """Return the network of a role: ``student``, ``auxiliary`` or ``teacher``."""
-        network = self.networks[role]
-        assert isinstance(network, ModalityNetwork)  # noqa: S101 - for the type checker
-        return network
-
     def forward(self, batch: Batch) -> Representation:
         """Return the student's representation of a batch that holds its modalities."""
         representation: Representation = self.network("student")(batch)
@@ -236,102 +205,13 @@ class CrossModalDistillation(LightningModule):
                 f"teacher loaded from '{self.teacher_checkpoint}', all entries matched "
                 f"(validation metrics: {self.progress.scores})"
             )
-        self._allocate(_train_samples(self.trainer))
+        self.allocate(train_samples(self.trainer))
         student_stage = self.progress.stages[-1]
         if student_stage.first_epoch >= (self.trainer.max_epochs or float("inf")) > 0:
             rank_zero_warn(
                 f"trainer.max_epochs ({self.trainer.max_epochs}) ends the run before the student "
                 f"stage, which begins at epoch {student_stage.first_epoch}"
             )
-
-    def _allocate(self, train_samples: int) -> None:
-        """Let the objectives make the buffers whose size depends on the data."""
-        self._train_samples = train_samples
-        for stage in self.progress.stages:
-            for objective in stage.terms.by_name().values():
-                objective.allocate(self._context())
-
-    def _context(self) -> StageContext:
-        networks = dict(self.networks.items())
-        return StageContext(networks, self._train_samples, self.network("student").num_outputs)
-
-    def on_fit_start(self) -> None:
-        """Skip the epochs of a teacher stage that ``teacher_checkpoint`` replaces.
-
-        The epochs keep their numbers, hence their order and augmentation. A checkpoint that the
-        run resumes from is read after this and sets its own epoch.
-        """
-        skipped = self.progress.stages[0].first_epoch
-        if skip_epochs(self.trainer, skipped):
-            rank_zero_info(f"stages before the student's skipped: epochs 0 to {skipped - 1}")
-
-    def on_train_epoch_start(self) -> None:
-        """Change the stage where the epoch begins one: the only place where it changes."""
-        left = self.progress.move_to(self.current_epoch)
-        if left is not None:
-            self._change_from(left)
-        if self.progress.begins():
-            for objective in self.stage.terms.by_name().values():
-                objective.begin_stage(self._context())
-
-    def _change_from(self, left: Stage) -> None:
-        if not self.progress.restore(left, self.networks):
-            rank_zero_warn(
-                f"the {left.trained[0]} was never validated: the student learns from that of the "
-                "last epoch, not from the best one"
-            )
-        if self.stage.name == STUDENT_STAGE and not self.keep_cotrained_student:
-            new = self.roles.build("student", self.seed)
-            self.networks["student"].load_state_dict(new.state_dict())
-        self._apply_stage()
-        if isinstance(self.trainer.strategy, DDPStrategy):
-            # DDP waits for the gradients of those parameters that needed one when it was built.
-            self.trainer.strategy.model = self
-            self.trainer.strategy.configure_ddp()
-
-    def _apply_stage(self) -> None:
-        learns = self._learns(self.stage)
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(learns(name))
-            parameter.grad = None
-        self.train(self.training)
-
-    def _learns(self, stage: Stage) -> Callable[[str], bool]:
-        """Return what tells a parameter's name whether it learns in a stage."""
-        active = [f"networks.{role}." for role in stage.trained]
-        active += [f"stage_terms.{stage.name}.", "task."]
-        frozen = tuple(f"networks.{part}." for part in stage.config.frozen)
-        return lambda name: (
-            name in self._learnable
-            and name.startswith(tuple(active))
-            and not name.startswith(frozen)
-        )
-
-    def train(self, mode: bool = True) -> "CrossModalDistillation":
-        """Set the mode, keeping networks that the stage does not train in eval mode."""
-        super().train(mode)
-        for role, network in self.networks.items():
-            if role not in self.stage.trained:
-                network.eval()
-        return self
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        """Return for each stage the networks' optimizer and, if there are critics, theirs."""
-        self._stepper = Stepper(
-            self.optimizer_factory, self.critic_optimizer_factory, self.gradient_clip_norm
-        )
-        names = {id(p): name for name, p in self.named_parameters()}
-        optimizers: list[Optimizer] = []
-        for stage in self.progress.stages:
-            learns = self._learns(stage)
-            parameters = [p for r in sorted(stage.trained) for p in self.networks[r].parameters()]
-            parameters += stage.terms.main_parameters()
-            optimizers += self._stepper.add_stage(
-                stage.name,
-                [p for p in parameters if learns(names[id(p)])],
-                stage.terms.critic_groups(),
-            )
-        return optimizers
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Check the labels while they are on the CPU, where that costs no synchronisation."""
@@ -353,14 +233,14 @@ class CrossModalDistillation(LightningModule):
             logs[f"{role}_loss"] = task_loss
             step_metrics = self.task.step_metrics(representations[role], batch)
             logs |= {f"{role}_{name}": value for name, value in step_metrics.items()}
-        epoch = self._position(batch_idx)
+        epoch = self.position(batch_idx)
         length = stage.length(self.trainer.max_epochs)
         terms = stage.terms(representations, batch, epoch, length)
         loss = loss + terms.loss
         if terms.critic_loss is not None:
             loss = loss + terms.critic_loss
         rate_factor = self.schedule.factor(epoch, length)
-        logs |= terms.logs | self._optimize(loss, batch_idx, rate_factor)
+        logs |= terms.logs | self.optimize(loss, batch_idx, rate_factor)
         self._log.add(logs, self)
 
     def _represent(self, role: str, batch: Batch) -> Representation:
@@ -373,24 +253,6 @@ class CrossModalDistillation(LightningModule):
         with torch.set_grad_enabled(network in self.stage.trained):
             representation: Representation = self.networks[network](batch)
         return representation
-
-    def _position(self, batch_idx: int) -> float:
-        """Return the position in the stage, in epochs."""
-        batches = self.trainer.num_training_batches
-        fraction = 0.0 if batches == float("inf") else batch_idx / batches
-        return self.current_epoch - self.stage.first_epoch + fraction
-
-    def _optimize(self, loss: Tensor, batch_idx: int, rate_factor: float) -> dict[str, Tensor]:
-        batches = self.trainer.num_training_batches
-        length, first, last = accumulation_window(batch_idx, batches, self.accumulate)
-        if first:
-            self._stepper.zero_grad(self.stage.name)
-        self.manual_backward(loss / length)
-        if not last:
-            return {}
-        wrapped = self.optimizers()
-        wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
-        return self._stepper.step(self.stage.name, wrapped, rate_factor)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Score the networks that the stage trains."""
@@ -446,26 +308,3 @@ class CrossModalDistillation(LightningModule):
         values = self._metrics.pop(split)
         self.log_dict(values, batch_size=1)
         return values
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the state dict does not hold; plain data and tensors only."""
-        checkpoint[ENTRY] = {
-            "seed": self.seed,
-            "train_samples": self._train_samples,
-            "modalities": self.roles.modalities,
-            "progress": self.progress.state_dict(),
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the checkpoint is ours and fits, and take over the stage it was written in.
-
-        Raises:
-            ValueError: for a checkpoint of another class or architecture.
-        """
-        check_origin(checkpoint, "this checkpoint")
-        entry = checkpoint[ENTRY]
-        self._allocate(entry["train_samples"])
-        check_fit(checkpoint, self)
-        self.seed = entry["seed"]
-        self.progress.load_state_dict(entry["progress"])
-        self._apply_stage()

@@ -43,8 +43,8 @@ class Reader(Protocol):
         ...
 
 
-class VideoReader:
-    """Reads ``video``: (3, T, size, size) float32, normalised.
+class MediaReader:
+    """What the readers of media files share.
 
     Args:
         form: what a sample holds.
@@ -54,19 +54,32 @@ class VideoReader:
 
     is_sequence = False
 
-    def __init__(self, form: ClipFormat, modality: str = "video", probe: Probe = probe) -> None:
+    def __init__(self, form: ClipFormat, modality: str, probe: Probe) -> None:
         self.form = form
         self.modality = modality
         self.probe = probe
 
+    def timeline(self, clip: Clip) -> Timeline | None:
+        """Return the clip's length: in frames of its video, also where only its sound is read."""
+        source = clip.sources.get(self.modality)
+        return None if source is None else media_timeline(source, self.probe(source.path))
+
+
+class VideoReader(MediaReader):
+    """Reads ``video``: (3, T, size, size) float32, normalised.
+
+    Args:
+        form: what a sample holds.
+        modality: the source's name.
+        probe: tells what a file's header says.
+    """
+
+    def __init__(self, form: ClipFormat, modality: str = "video", probe: Probe = probe) -> None:
+        super().__init__(form, modality, probe)
+
     def has(self, clip: Clip) -> bool:
         """Return whether there is a file."""
         return self.modality in clip.sources
-
-    def timeline(self, clip: Clip) -> Timeline | None:
-        """Return the length of the clip in its video's frames."""
-        source = clip.sources.get(self.modality)
-        return None if source is None else media_timeline(source, self.probe(source.path))
 
     def read(self, clip: Clip, view: View) -> Tensor | None:
         """Return the window's frames; the clip's last one fills what it has beyond its end."""
@@ -77,10 +90,27 @@ class VideoReader:
         first, end = frame_range(source, info)
         start = first + min(round(view.begin * info.frame_rate), end - first - 1)
         inside = max(1, min(form.frames, -(-(end - start) // form.frame_stride)))
-        frames = read_video(source.path, start, inside, form.frame_stride, form.resize)
+        video = self.window(source.path, start, inside, view)
         if inside < form.frames:
-            frames = torch.cat([frames, frames[-1:].expand(form.frames - inside, -1, -1, -1)])
-        return normalize(crop(frames, form.size, view.crop, view.flip), form.mean, form.std)
+            rest = video[:, -1:].expand(-1, form.frames - inside, -1, -1)
+            video = torch.cat([video, rest], dim=1)
+        return video
+
+    def window(self, path: Path, start: int, frames: int, view: View) -> Tensor:
+        """Return frames of a file, cropped as the view says and normalised.
+
+        Args:
+            path: the file.
+            start: number of the first.
+            frames: how many, T.
+            view: for crop and flip.
+
+        Returns:
+            (3, T, size, size) float32.
+        """
+        form = self.form
+        decoded = read_video(path, start, frames, form.frame_stride, form.resize)
+        return normalize(crop(decoded, form.size, view.crop, view.flip), form.mean, form.std)
 
     def blank(self) -> Tensor:
         """Return zeros (3, T, size, size)."""
@@ -110,7 +140,7 @@ class ImageReader(VideoReader):
         return torch.zeros(3, self.form.image_size, self.form.image_size)
 
 
-class AudioReader:
+class AudioReader(MediaReader):
     """Reads ``audio``: a waveform (1, L) float32, centred on the window of frames.
 
     It is silent where a segment's sound would go on into its neighbours.
@@ -121,22 +151,13 @@ class AudioReader:
         probe: tells what a file's header says.
     """
 
-    is_sequence = False
-
     def __init__(self, form: ClipFormat, modality: str = "audio", probe: Probe = probe) -> None:
-        self.form = form
-        self.modality = modality
-        self.probe = probe
+        super().__init__(form, modality, probe)
 
     def has(self, clip: Clip) -> bool:
         """Return whether the file has an audio track."""
         source = clip.sources.get(self.modality)
         return source is not None and self.probe(source.path).has_audio
-
-    def timeline(self, clip: Clip) -> Timeline | None:
-        """Return the clip's length: in frames of the video that it sounds with, if there is one."""
-        source = clip.sources.get(self.modality)
-        return None if source is None else media_timeline(source, self.probe(source.path))
 
     def read(self, clip: Clip, view: View) -> Tensor | None:
         """Return the sound around the window; None without an audio track."""
@@ -149,13 +170,17 @@ class AudioReader:
         rate, samples = self.form.sample_rate, self.form.samples
         origin = info.time_of(frame_range(source, info)[0]) if info.frames else source.begin
         begin = origin + view.begin + view.seconds / 2 - samples / rate / 2
-        audio = read_audio(source.path, begin, samples, rate)
+        audio = self.sound(source.path, begin)
         if audio is not None and source.begin > 0:
             audio[:, : max(0, round((origin - begin) * rate))] = 0
         if audio is not None and source.end is not None:
             end = origin + source.end - source.begin
             audio[:, max(0, round((end - begin) * rate)) :] = 0
         return audio
+
+    def sound(self, path: Path, begin: float) -> Tensor | None:
+        """Return a file's sound (1, L) from a time in seconds on; None without an audio track."""
+        return read_audio(path, begin, self.form.samples, self.form.sample_rate)
 
     def blank(self) -> Tensor:
         """Return silence (1, L)."""
