@@ -94,7 +94,7 @@ class C2KD(Objective):
         threshold: float = 0.0,
     ) -> None:
         super().__init__(sizes, source, target)
-        require_same_classes(self, sizes, fewest=2)
+        require_same_classes(self, sizes)
         if not -1 <= threshold < 1:
             raise ValueError(f"C2KD.threshold must be from -1 to below 1, got {threshold}")
         self.threshold = threshold

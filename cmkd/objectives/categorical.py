@@ -54,7 +54,7 @@ def knowledge_distillation(
     return temperature**2 * (cross_entropy - entropy)
 
 
-def require_same_classes(objective: Objective, sizes: Mapping[str, Sizes], fewest: int = 1) -> None:
+def require_same_classes(objective: Objective, sizes: Mapping[str, Sizes], fewest: int = 2) -> None:
     """Raise a ValueError unless source and target have the same number of logits, and enough."""
     source, target = (sizes[role].logits for role in (objective.source, objective.target))
     if source != target or source < fewest:

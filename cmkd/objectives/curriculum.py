@@ -91,7 +91,7 @@ class InstanceCurriculum(Objective):
         target: str = "teacher",
     ) -> None:
         super().__init__(sizes, source, target)
-        require_same_classes(self, sizes, fewest=2)
+        require_same_classes(self, sizes)
         self.classes = sizes[source].logits
         self._progress = 0.0
         self.register_buffer("confidence", torch.full((1,), UNKNOWN))

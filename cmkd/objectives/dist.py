@@ -116,7 +116,7 @@ class DIST(Objective):
     ) -> None:
         super().__init__(sizes, source, target)
         require_positive(self, beta=beta, gamma=gamma, temperature=temperature)
-        require_same_classes(self, sizes, fewest=2)
+        require_same_classes(self, sizes)
         self.beta = beta
         self.gamma = gamma
         self.temperature = temperature

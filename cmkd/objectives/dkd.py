@@ -89,7 +89,7 @@ class DKD(Objective):
     ) -> None:
         super().__init__(sizes, source, target)
         require_positive(self, alpha=alpha, beta=beta, temperature=temperature)
-        require_same_classes(self, sizes, fewest=2)
+        require_same_classes(self, sizes)
         self.alpha = alpha
         self.beta = beta
         self.temperature = temperature

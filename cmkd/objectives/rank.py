@@ -110,7 +110,7 @@ class TopKRank(PredictionObjective):
         temperature: float = 1.0,
     ) -> None:
         super().__init__(sizes, source, target, temperature)
-        require_same_classes(self, sizes, fewest=2)
+        require_same_classes(self, sizes)
         if k < 1:
             raise ValueError(f"TopKRank.k must be at least 1, got {k}")
         self.k = k

@@ -38,7 +38,7 @@ class SimKD(Objective):
         self, sizes: Mapping[str, Sizes], source: str = "student", target: str = "teacher"
     ) -> None:
         super().__init__(sizes, source, target)
-        require_same_classes(self, sizes)
+        require_same_classes(self, sizes, fewest=1)
         widths = [sizes[role].embedding for role in (source, target)]
         if widths[0] != widths[1]:
             raise ValueError(

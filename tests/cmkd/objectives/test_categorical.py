@@ -168,3 +168,9 @@ def test_different_numbers_of_classes_are_refused() -> None:
     sizes = {"student": Sizes(4, 10), "teacher": Sizes(4, 51)}
     with pytest.raises(ValueError, match="student has 10 logits and the teacher 51"):
         KnowledgeDistillation(sizes)
+
+
+def test_one_output_is_refused() -> None:
+    sizes = {role: Sizes(embedding=4, logits=1) for role in ("student", "teacher")}
+    with pytest.raises(ValueError, match=r"CategoricalConditionalEntropy.*2"):
+        CategoricalConditionalEntropy(sizes)
