@@ -1,10 +1,12 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from cmkd.cli import run
 from datamodules.incomplete import IncompleteTraining
 from datamodules.ucf51 import OFFICIAL_CLIPS, UCF51, UCF51_CLASSES
 from tests.datamodules.media_files import write_ucf_layout
@@ -176,6 +178,45 @@ def test_incomplete_training_data_lacks_auxiliary_modalities_for_good(layout):
 def test_bad_arguments_are_named(layout, arguments, message):
     with pytest.raises(ValueError, match=message):
         ucf51(layout, **arguments)
+
+
+@pytest.mark.parametrize("retrieval", [False, True], ids=["recognition", "retrieval"])
+def test_its_experiment_runs_through_fit_and_test(layout, tmp_path, retrieval):
+    experiments = Path(__file__).parents[2] / "experiments"
+    configs = [f"--config={experiments / 'ucf51' / 'base.yaml'}"]
+    configs += [f"--config={experiments / 'retrieval.yaml'}"] if retrieval else []
+    given = [
+        *configs,
+        f"--run.dir={tmp_path}",
+        f"--data.init_args.root={layout / 'clips'}",
+        f"--data.init_args.list_folder={layout / 'lists'}",
+        f"--data.init_args.audio_features={layout / 'features'}",
+        "--data.init_args.classes=[Archery, Bowling]",
+        "--data.init_args.val_fraction=0.3",
+        "--data.init_args.frames=4",
+        "--data.init_args.resize=[24, 32]",
+        "--data.init_args.size=16",
+        "--data.init_args.eval_stride=4",
+        "--data.init_args.batch_size=4",
+        "--data.init_args.num_workers=0",
+        '--model.encoders={"video": {"class_path": "cmkd.networks.SmallVideoNet",'
+        ' "init_args": {"width": 8}}, "audio_features": {"class_path": "cmkd.networks.MLP",'
+        ' "init_args": {"in_features": 6}}}',
+        "--model.embedding_dim=16",
+        "--model.teacher_epochs=1",
+        "--trainer.max_epochs=2",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+    ]
+    run(["fit", *given])
+    tested = run(["test", *given, f"--ckpt_path={tmp_path}/checkpoints/best.ckpt"])
+    metrics = {name.split("_", 1)[1] for name in tested.trainer.callback_metrics}
+    assert "accuracy" in metrics
+    assert ("recall_at_1" in metrics) == retrieval
+    # Twenty frames in windows of four at a stride of four: five of each of the four clips.
+    assert len(tested.datamodule.dataset("test")) == 20
+    if retrieval:
+        assert len(tested.datamodule.clips("gallery")) == 12
 
 
 @needs_real_data
