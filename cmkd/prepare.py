@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from lightning.pytorch import LightningDataModule
-from rich.console import Console
-from rich.table import Table
 
 from cmkd.prepare_arguments import (
     choose_modalities,
@@ -202,12 +200,9 @@ def _print_index(report: IndexReport, told: bool) -> None:
 
 
 def _print_broken(broken: Mapping[Path, str]) -> None:
-    table = Table(title=f"{len(broken)} broken files")
-    table.add_column("file", overflow="fold")
-    table.add_column("reason", overflow="fold")
+    print(f"{len(broken)} files are broken:")
     for path, reason in broken.items():
-        table.add_row(str(path), reason)
-    Console().print(table)
+        print(f"  {path}: {reason}")  # a line each, whatever the terminal's width
 
 
 def _write_cache(writer: CacheWriter, folder: Path, threads: int | None) -> None:

@@ -256,6 +256,8 @@ def test_ctrl_c_says_that_it_goes_on_and_it_does(layout):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        # A shell that runs the tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     journal = layout[0] / f"{INDEX_NAME}.journal"
     deadline = time.monotonic() + 60
