@@ -7,11 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 
 from cmkd import __version__
 from cmkd.compare.best_student import BestStudent
-from cmkd.compare.parser import Built, build
+from cmkd.compare.parser import Built, build, parse
 from cmkd.compare.plan import Run
 from cmkd.compare.store import Record, Store, locked, replacing
 from cmkd.compare.teacher import SharedTeacher, shared_teacher
@@ -79,12 +80,12 @@ def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
 
 def train(run: Run, store: Store, share_teacher: bool = True) -> Trained:
     """Train and put the best student back; arguments and errors as of ``execute``."""
-    arguments = run.arguments()
-    built = build(arguments)
+    parsed = parse(run.arguments())
+    built = build(parsed)
     teacher = shared_teacher(built) if share_teacher else None
     if teacher is not None:
-        checkpoint = _trained(teacher, arguments, store)
-        built = build([*arguments, f"--model.teacher_checkpoint={checkpoint}"])
+        checkpoint = _trained(teacher, parsed, store)
+        built = build(parsed, model__teacher_checkpoint=str(checkpoint))
     begun = time.perf_counter()
     best = BestStudent(built.checkpoint.get("monitor"), built.checkpoint.get("mode"))
     trainer = _trainer(built, store.folder, best)
@@ -93,12 +94,12 @@ def train(run: Run, store: Store, share_teacher: bool = True) -> Trained:
     return Trained(built, trainer, best, teacher, time.perf_counter() - begun)
 
 
-def _trained(teacher: SharedTeacher, arguments: list[str], store: Store) -> Path:
+def _trained(teacher: SharedTeacher, parsed: Namespace, store: Store) -> Path:
     """Return the checkpoint of a teacher stage; train it, unless another run has or does."""
     path = store.teacher(teacher.key)
     with locked(path):
         if not path.is_file():
-            built = build([*arguments, f"--trainer.max_epochs={teacher.epochs}"])
+            built = build(parsed, trainer__max_epochs=teacher.epochs)
             trainer = _trainer(built, store.folder)
             with warnings.catch_warnings():
                 # It is meant to.

@@ -80,13 +80,19 @@ def parse(arguments: Sequence[str]) -> Namespace:
         raise ValueError(message) from None
 
 
-def build(arguments: Sequence[str]) -> Built:
-    """Seed everything as ``cmkd fit`` does, and make what its arguments describe.
+def build(parsed: Namespace, **changes: Any) -> Built:
+    """Seed everything as ``cmkd fit`` does, and make what parsed arguments describe.
+
+    Args:
+        parsed: what ``parse`` gave; it is not changed.
+        **changes: values by key, with ``__`` for the dot: parsing takes longer than building.
 
     Raises:
         ValueError: for whatever does not fit.
     """
-    parsed = parse(arguments)
+    parsed = parsed.clone()
+    for key, value in changes.items():
+        parsed[key.replace("__", ".")] = value
     if parsed.seed_everything is not False:
         seed_everything(parsed.seed_everything, workers=True, verbose=False)
     made = _parser().instantiate(parsed)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import yaml
 
 from cmkd import __version__
 from cmkd.compare.config import Comparison
+from cmkd.compare.overrides import as_arguments, merged, with_whole_stages
 from cmkd.compare.reading import unknown
 from cmkd.compare.search import Setting
 
@@ -63,8 +64,8 @@ class Run:
     def arguments(self) -> list[str]:
         """Return the arguments of ``cmkd fit`` that repeat the training."""
         configs = [word for path in self.configs for word in ("--config", path)]
-        overrides = [f"--{key}={_text(value)}" for key, value in self.overrides.items()]
-        return [*configs, *overrides, f"--seed_everything={self.seed}"]
+        seed = f"--seed_everything={self.seed}"
+        return [*configs, *as_arguments(self.overrides), seed]
 
     def command(self) -> str:
         """Return the command line that repeats the training and keeps its checkpoints."""
@@ -154,25 +155,16 @@ class Plan:
         """Return one run."""
         group = self.comparison.groups[place.group]
         variants = (self.comparison.base, group.variant, self.comparison.methods[place.method])
-        overrides: dict[str, Any] = {}
-        layers = [variant.overrides for variant in variants]
-        for layer in (*layers, group.folds[place.fold], setting, self.selection.overrides):
-            # A key that is given again goes to the end: `model.x: null` may undo `model.x.y`.
-            overrides = {k: v for k, v in overrides.items() if k not in layer} | dict(layer)
         configs = tuple(path for variant in variants for path in variant.configs)
-        key = self._key(configs, overrides, seed, tested)
+        contents = [self._content(path) for path in configs]
+        layers = [variant.overrides for variant in variants]
+        layers += [group.folds[place.fold], setting, self.selection.overrides]
+        try:
+            overrides = with_whole_stages(merged(layers), contents)
+        except ValueError as error:
+            raise ValueError(f"{place.name}: {error}") from error
+        key = fingerprint([__version__, contents, list(overrides.items()), seed, tested])
         return Run(place.group, place.method, place.fold, seed, configs, overrides, tested, key)
-
-    def _key(
-        self, configs: Iterable[str], overrides: Mapping[str, Any], seed: int, tested: bool
-    ) -> str:
-        return fingerprint([
-            __version__,
-            [self._content(path) for path in configs],
-            list(overrides.items()),
-            seed,
-            tested,
-        ])  # fmt: skip
 
     def _content(self, path: str) -> Any:
         if path not in self._contents:
@@ -188,8 +180,3 @@ def fingerprint(content: Any) -> str:
     """Return 12 hexadecimal digits that stand for plain data."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _text(value: Any) -> str:
-    """Write a value as it stands on the command line."""
-    return value if isinstance(value, str) else json.dumps(value)

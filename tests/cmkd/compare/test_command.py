@@ -16,6 +16,7 @@ import yaml
 from cmkd.cli import main as cmkd
 from cmkd.compare.command import main
 from tests.cmkd.compare.setting import SEARCH, write
+from tests.fake_data import FakeData
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -247,6 +248,8 @@ def start(folder, path, *more):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # A shell that runs the tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -283,3 +286,26 @@ def test_runs_in_several_processes_come_out_as_in_one(tmp_path):
     assert printed.count("done (") == 4
     without = [{**row, "seconds": ""} for row in rows(here)]
     assert [{**row, "seconds": ""} for row in rows(tmp_path / "two" / "out")] == without
+
+
+class KillsItsProcess(FakeData):
+    """Data that ends the process as the system does when memory is short."""
+
+    def build_dataset(self, split, modalities):
+        if self.samples == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().build_dataset(split, modalities)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_fails_its_run_alone(tmp_path):
+    data = {"data.class_path": "tests.cmkd.compare.test_command.KillsItsProcess"}
+    path = write(tmp_path, overrides=data)
+    process = start(tmp_path, path, "--seeds", "0..1", "--jobs", "2")
+    printed, errors = process.communicate(timeout=180)
+    assert process.returncode == 1, errors
+    assert printed.count("ended with code -9; was it short of memory?") == 4
+    assert "4 failed runs" in printed
+    assert [(row["fold"], row["seed"]) for row in rows(tmp_path / "out")] == [
+        ("24", "0"), ("24", "1"), ("24", "0"), ("24", "1"),
+    ]  # fmt: skip
