@@ -104,7 +104,8 @@ def main(args: Sequence[str]) -> None:
             interrupts it.
     """
     # The file, not whatever sys.stdout is later: what runs print goes to their logs.
-    console = Console(file=sys.stdout)
+    # Brackets in names and errors are no markup.
+    console = Console(file=sys.stdout, markup=False, highlight=False)
     try:
         options, overrides = _parse(args)
         session = _session(options, overrides, list(args), console)

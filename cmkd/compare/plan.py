@@ -43,6 +43,7 @@ class Run:
         seed: of weights, order and noise.
         configs: config files.
         overrides: values by dotted key; they win over the files.
+        setting: those of the overrides that were chosen, or are tried.
         tested: whether the test data is looked at.
         key: fingerprint of all that determines the outcome; names do not.
     """
@@ -53,13 +54,16 @@ class Run:
     seed: int
     configs: tuple[str, ...]
     overrides: Mapping[str, Any]
+    setting: Setting
     tested: bool
     key: str
 
     @property
     def name(self) -> str:
         """Return the run's name for people."""
-        return f"{Place(self.group, self.method, self.fold).name}, seed {self.seed}"
+        name = f"{Place(self.group, self.method, self.fold).name}, seed {self.seed}"
+        tried = [f"{key.split('.')[-1]}={value}" for key, value in self.setting.items()]
+        return name if self.tested else ", ".join([name, *tried])
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``cmkd fit`` that repeat the training."""
@@ -164,7 +168,17 @@ class Plan:
         except ValueError as error:
             raise ValueError(f"{place.name}: {error}") from error
         key = fingerprint([__version__, contents, list(overrides.items()), seed, tested])
-        return Run(place.group, place.method, place.fold, seed, configs, overrides, tested, key)
+        return Run(
+            group=place.group,
+            method=place.method,
+            fold=place.fold,
+            seed=seed,
+            configs=configs,
+            overrides=overrides,
+            setting=setting,
+            tested=tested,
+            key=key,
+        )
 
     def _content(self, path: str) -> Any:
         if path not in self._contents:

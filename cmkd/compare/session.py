@@ -5,7 +5,6 @@ from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from cmkd.compare.choice import Choices
@@ -207,8 +206,7 @@ class Session:
             table.add_column(column, overflow="fold")
         for failed in self.failures:
             log = str(self._store.log(failed.run.key))
-            # Brackets of an error are no markup.
-            table.add_row(failed.run.name, escape(failed.failure or ""), log)
+            table.add_row(failed.run.name, failed.failure, log)
         self._console.print(table)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from cmkd.compare.results import Line
@@ -57,8 +56,7 @@ class ResultTable:
                 column, justify="left" if column == "method" else "right", overflow="fold"
             )
         for row in self.rows:
-            # Brackets in a method's name are no markup.
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*row)
         return table
 
     def markdown(self) -> str:

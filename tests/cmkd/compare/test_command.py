@@ -224,6 +224,16 @@ def test_a_file_of_other_settings_is_refused(tmp_path, capsys):
     assert "holds no choice for none, fold 40" in capsys.readouterr().err
 
 
+def test_brackets_in_a_name_are_printed(tmp_path, capsys):
+    methods = {"none": None, "a [b]|c": {"model.dropout": 2}}
+    path = write(tmp_path, methods=methods, folds=None)
+    assert refused("--config", str(path), "--out", str(tmp_path / "out")) == 1
+    printed = capsys.readouterr().out
+    assert "│ a [b]|c" in printed
+    assert "a [b]|c, seed 0: FAILED" in printed
+    assert "| a [b]\\|c |" in (tmp_path / "out" / "table.md").read_text()
+
+
 def test_help_describes_the_yaml(capsys):
     assert refused("--help") == 0
     printed = capsys.readouterr().out

@@ -53,6 +53,11 @@ def test_later_overrides_win_and_seed_and_fold_are_arguments(tmp_path):
     assert run.command().startswith("cmkd fit --config tests/cmkd/tiny.yaml --config experiments")
 
 
+def test_a_trial_is_named_with_what_it_tries(tmp_path):
+    trial = make_run(tmp_path, tested=False, model__dropout=0.1)
+    assert trial.name == "kd, fold 24, seed 0, dropout=0.1"
+
+
 def test_the_key_depends_on_content_and_neither_on_names_nor_on_comments(tmp_path):
     config = tmp_path / "method.yaml"
     config.write_text("model: {student_alone: true}")
