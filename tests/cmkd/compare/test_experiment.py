@@ -34,8 +34,11 @@ def store(tmp_path):
 
 @pytest.mark.parametrize("method", ["none", "kd", "amid"])
 def test_the_outcome_is_that_of_fit_and_test(tmp_path, store, method):
-    run = make_run(tmp_path, method, seed=3)
+    rate = {"model__optimizer": "AdamW", "model__optimizer__init_args__lr": 0.1}
+    run = make_run(tmp_path, method, seed=3, trainer__max_epochs=8, **rate)
     record = execute(run, store)
+    # Otherwise the last student would do for the best one.
+    assert 2 <= record.epoch < 7
     cli = cmkd(["fit", *run.arguments(), "--run.dir", str(tmp_path / "fit")])
     (scores,) = cli.trainer.test(cli.model, cli.datamodule, "best", verbose=False)
     assert record.val == float(cli.trainer.checkpoint_callback.best_model_score)
