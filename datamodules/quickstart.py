@@ -116,5 +116,6 @@ class Quickstart(CrossModalDataModule):
             std=_STD,
             sample_rate=SAMPLE_RATE,
             audio_seconds=self.frames / FRAME_RATE,
+            auxiliary_at_test=self.auxiliary_at_test,
             seed=self.seed,
         )

@@ -144,3 +144,12 @@ def test_it_is_built_from_yaml(tmp_path):
     assert built.modalities("test") == ["audio"]
     assert built.world.imprint == 0.5
     assert built.root == Path("data/quickstart")
+
+
+def test_the_teacher_hears_the_test_clips_on_request(root):
+    quickstart = Quickstart(root, auxiliary_at_test=True, **TINY)
+    quickstart.prepare_data()
+    (batch,) = list(quickstart.test_dataloader())
+    sounding = batch["present"]["audio"]
+    assert sounding.any()
+    assert batch["audio"][sounding].abs().amax(dim=(1, 2)).min() > 0
