@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cmkd.snapshot import BestSnapshot
-from cmkd.stages import STUDENT_STAGE, Stage, stage_at
+from cmkd.stages import Stage, stage_at
 
 
 class StageProgress:
@@ -84,12 +84,11 @@ class StageProgress:
 
 
 def kept_networks(state: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
-    """Return the best networks that a saved progress holds, by role, of its finished stages.
+    """Return the best networks that a saved progress holds, by role.
 
-    Networks of the student stage are where the checkpoint has them.
+    The last stage keeps none: its networks are where the checkpoint has them.
     """
     states: dict[str, dict[str, Tensor]] = {}
-    for name, kept in state["kept"].items():
-        if name != STUDENT_STAGE:
-            states |= kept["states"]
+    for kept in state["kept"].values():
+        states |= kept["states"]
     return states

@@ -85,9 +85,10 @@ class StagedModule(LightningModule):
     def allocate(self, train_samples: int) -> None:
         """Let the objectives make the buffers whose size depends on the data."""
         self._train_samples = train_samples
+        context = self._context()
         for stage in self.progress.stages:
             for objective in stage.terms.by_name().values():
-                objective.allocate(self._context())
+                objective.allocate(context)
 
     def _context(self) -> StageContext:
         networks = dict(self.networks.items())

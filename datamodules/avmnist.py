@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.base import CrossModalDataModule, Split
+from datamodules.collate import as_it_is
 from datamodules.digit_images import DigitImages
 from datamodules.digit_recordings import DIGITS, DigitRecordings
-from datamodules.memory import MemoryRows, as_it_is
+from datamodules.memory import MemoryRows
 from datamodules.noise import add_noise, choose_noise
 from datamodules.speaker_fold import PARTS, Part, SpeakerFold, parts_of
 from datamodules.wav import Wave

@@ -11,6 +11,8 @@ from cmkd.batch import RESERVED_KEYS, Batch
 
 #: What a dataset returns for one sample: the batch's keys, without the batch dimension.
 Sample = dict[str, Any]
+#: What a dataset is asked for: a sample's number; in training (number, epoch).
+Key = int | tuple[int, int]
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -47,6 +49,16 @@ def collate(samples: Sequence[Sample]) -> Batch:
             name: torch.tensor([sample["length"][name] for sample in samples]) for name in sequences
         }
     return batch
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """Put nothing together: for datasets whose ``__getitems__`` makes whole batches."""
+    return batch
+
+
+def row_of(key: Key) -> int:
+    """Return the sample's number in a key, which in training holds the epoch too."""
+    return key if isinstance(key, int) else key[0]
 
 
 def _modalities(sample: Sample) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmkd.batch import Batch
 from datamodules.base import CrossModalDataModule, SampleDataset, Split
+from datamodules.collate import as_it_is
 from datamodules.feature_arrays import Feature, Reading, read_feature
 from datamodules.feature_groups import Part
 from datamodules.feature_rows import FeatureRows
@@ -18,11 +18,6 @@ from datamodules.feature_table import open_features
 from datamodules.incomplete import IncompleteTraining
 from datamodules.standardise import Statistics
 from datamodules.targets import ClassTarget, Target
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """Return the batch that ``FeatureRows.__getitems__`` has made already."""
-    return batch
 
 
 class FeatureFolds(CrossModalDataModule):

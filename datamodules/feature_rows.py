@@ -10,9 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from cmkd.batch import Batch
-from datamodules.collate import Sample
-
-Key = int | tuple[int, int]
+from datamodules.collate import Key, Sample, row_of
 
 
 class FeatureRows:
@@ -45,7 +43,7 @@ class FeatureRows:
         return len(self.label)
 
     def __getitem__(self, key: Key) -> Sample:
-        row = _row(key)
+        row = row_of(key)
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         sample: Sample = {
@@ -60,7 +58,7 @@ class FeatureRows:
         return sample
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        rows = torch.tensor([_row(key) for key in keys])
+        rows = torch.tensor([row_of(key) for key in keys])
         batch: Batch = {name: values[rows] for name, values in self.values.items()}
         batch["label"] = self.label[rows]
         batch["index"] = rows
@@ -120,7 +118,3 @@ def _stacked(values: list[Tensor]) -> Tensor:
         longest = max(part.shape[1] for part in values)
         values = [pad(part, (0, 0, 0, longest - part.shape[1])) for part in values]
     return torch.cat(values)
-
-
-def _row(key: Key) -> int:
-    return key if isinstance(key, int) else key[0]

@@ -4,9 +4,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
@@ -14,6 +12,7 @@ from datamodules.clip_format import ClipFormat
 from datamodules.clip_table import Clip, Source
 from datamodules.clip_transforms import crop
 from datamodules.media import media_error
+from datamodules.still_image import read_image
 from datamodules.views import CLOCK, Timeline, View
 
 _NUMBER = re.compile(r"(\d+)$")
@@ -82,7 +81,7 @@ class FlowReader:
         numbers = range(view.frame, view.frame + form.span, form.frame_stride)
         last = len(both[0]) - 1
         channels = [
-            torch.stack([_read_grey(images[min(number, last)]) for number in numbers])
+            torch.stack([read_image(images[min(number, last)])[..., 0] for number in numbers])
             for images in both
         ]
         resized = F.interpolate(
@@ -127,11 +126,3 @@ def _numbered(folder: Path) -> list[Path]:
         if path.suffix.lower() in IMAGES and (number := _NUMBER.search(path.stem))
     ]
     return [path for _, path in sorted(found)]
-
-
-def _read_grey(path: Path) -> Tensor:
-    try:
-        with Image.open(path) as image:
-            return torch.from_numpy(np.array(image.convert("L")))
-    except OSError as error:
-        raise media_error(path, str(error)) from error

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmkd.batch import Batch
-from datamodules.collate import Sample
-
-Key = int | tuple[int, int]
+from datamodules.collate import Key, Sample, row_of
 
 
 class MemoryRows:
@@ -39,7 +37,7 @@ class MemoryRows:
         return len(self.label)
 
     def __getitem__(self, key: Key) -> Sample:
-        row = _row(key)
+        row = row_of(key)
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         batch = self.__getitems__([row])
@@ -49,7 +47,7 @@ class MemoryRows:
         return sample
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        rows = torch.tensor([_row(key) for key in keys])
+        rows = torch.tensor([row_of(key) for key in keys])
         batch: Batch = {name: self._gather(name, rows) for name in self.values}
         batch["label"] = self.label[rows]
         batch["index"] = rows
@@ -70,12 +68,3 @@ class MemoryRows:
         values, present = self.values[name][self.place[name][rows]], self.present[name][rows]
         values[~present] = 0
         return values
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """Put nothing together: ``MemoryRows`` makes whole batches."""
-    return batch
-
-
-def _row(key: Key) -> int:
-    return key if isinstance(key, int) else key[0]

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.base import CrossModalDataModule, Split
+from datamodules.collate import as_it_is
 from datamodules.digit_recordings import DIGITS, DigitRecordings, Takes
-from datamodules.memory import MemoryRows, as_it_is
+from datamodules.memory import MemoryRows
 from datamodules.noise import add_noise, choose_noise
 from datamodules.room import Room
 from datamodules.speaker_fold import PARTS, Part, SpeakerFold, parts_of
