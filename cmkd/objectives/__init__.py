@@ -1,8 +1,12 @@
 """Distillation objectives: pure functions and the thin modules around them."""
 
-from cmkd.objectives.adversarial import (
-    AdversarialConditionalEntropy,
+from cmkd.objectives.adversarial import AdversarialConditionalEntropy
+from cmkd.objectives.adversarial_losses import (
+    AdversarialLoss,
+    HingeLoss,
+    LogisticLoss,
     discrimination_loss,
+    hinge_discrimination_loss,
     reconstruction_loss,
 )
 from cmkd.objectives.attention_transfer import AttentionTransfer, attention_transfer_loss
@@ -23,6 +27,12 @@ from cmkd.objectives.correlation_congruence import (
 )
 from cmkd.objectives.crd import CRD, noise_contrastive_loss
 from cmkd.objectives.curriculum import InstanceCurriculum, curriculum_weight, relative_confidence
+from cmkd.objectives.discriminators import (
+    ConditionalDiscriminator,
+    Discriminator,
+    PairDiscriminator,
+    slope_penalty,
+)
 from cmkd.objectives.dist import DIST, dist_loss, pearson_distance
 from cmkd.objectives.divergences import (
     JensenShannon,
@@ -69,6 +79,11 @@ from cmkd.objectives.rkd import RKD, angle_relation_loss, distance_relation_loss
 from cmkd.objectives.self_paced import SelfPacedDistillation, self_paced_weight
 from cmkd.objectives.similarity_preserving import SimilarityPreserving, similarity_preserving_loss
 from cmkd.objectives.simkd import SimKD
+from cmkd.objectives.standardisation import (
+    RowStandardisation,
+    RunningStandardisation,
+    Standardisation,
+)
 from cmkd.objectives.vid import VID, variational_information_loss
 
 __all__ = [
@@ -82,15 +97,19 @@ __all__ = [
     "RKD",
     "VID",
     "AdversarialConditionalEntropy",
+    "AdversarialLoss",
     "AttentionTransfer",
     "BestBranch",
     "CategoricalConditionalEntropy",
     "ClassGroupDistillation",
     "ClassGroupTask",
+    "ConditionalDiscriminator",
     "CorrelationCongruence",
+    "Discriminator",
     "FitNets",
     "GaussianConditionalEntropy",
     "HardPeerDistillation",
+    "HingeLoss",
     "InfoNCE",
     "InformationFlow",
     "InstanceCurriculum",
@@ -99,21 +118,26 @@ __all__ = [
     "KnowledgeDistillation",
     "Layer",
     "LearnedWeighting",
+    "LogisticLoss",
     "ModalitySpecificKD",
     "ModalityWeighting",
     "MutualRelation",
     "Objective",
     "ObjectiveFactory",
     "ObjectiveOutput",
+    "PairDiscriminator",
     "PeerDistillation",
     "PopulationWeighting",
     "PredictionObjective",
     "Probe",
     "RelationalObjective",
     "ReverseKnowledgeDistillation",
+    "RowStandardisation",
+    "RunningStandardisation",
     "SelfPacedDistillation",
     "SimKD",
     "SimilarityPreserving",
+    "Standardisation",
     "TopKRank",
     "TotalVariation",
     "UniformWeighting",
@@ -132,6 +156,7 @@ __all__ = [
     "distance_relation_loss",
     "gaussian_conditional_entropy",
     "hard_peer_advantage",
+    "hinge_discrimination_loss",
     "hint_loss",
     "info_nce",
     "jeffreys_divergence",
@@ -154,6 +179,7 @@ __all__ = [
     "reverse_knowledge_distillation",
     "self_paced_weight",
     "similarity_preserving_loss",
+    "slope_penalty",
     "soft_ranks",
     "student_t_kernel",
     "top_k_rank_loss",

@@ -1,68 +1,40 @@
 """Conditional entropy of the teacher given the student, minimised by an adversary."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.functional import layer_norm, softplus
 
 from cmkd.batch import Batch
+from cmkd.objectives.adversarial_losses import AdversarialLossFactory, LogisticLoss
 from cmkd.objectives.base import Objective, ObjectiveOutput, masked_mean
+from cmkd.objectives.discriminators import (
+    DiscriminatorFactory,
+    PairDiscriminator,
+    call_frozen,
+    slope_penalty,
+)
 from cmkd.objectives.mlp import MLP
 from cmkd.objectives.numerics import full_precision, require_positive, zero_masked_rows
+from cmkd.objectives.standardisation import RowStandardisation, StandardisationFactory
 from cmkd.representation import Representation, Sizes
 
 #: What of a representation can be reconstructed.
 FIELDS = ("embedding", "logits")
 
 
-def reconstruction_loss(fake_logit: Tensor) -> Tensor:
-    """Non-saturating loss of a reconstructor, -log sigmoid D(t, t').
-
-    Generative Adversarial Nets, Goodfellow et al., NeurIPS 2014: unlike log(1 - sigmoid D) it has
-    a gradient where the discriminator is sure.
-
-    Args:
-        fake_logit: (B,) the discriminator's logit of the pair (t, t').
-
-    Returns:
-        (B,) nats.
-    """
-    return softplus(-full_precision(fake_logit))
-
-
-def discrimination_loss(real_logit: Tensor, fake_logit: Tensor) -> Tensor:
-    """Loss of a pair discriminator, -log sigmoid D(t, t) - log(1 - sigmoid D(t, t')).
-
-    Args:
-        real_logit: (B,) the discriminator's logit of the pair (t, t).
-        fake_logit: (B,) its logit of the pair (t, t').
-
-    Returns:
-        (B,) nats; 2 log 2 for a discriminator that knows nothing.
-    """
-    return softplus(-full_precision(real_logit)) + softplus(full_precision(fake_logit))
-
-
-def join_fields(
-    representation: Representation, fields: Sequence[str], mask: Tensor, *, standardise: bool
-) -> Tensor:
-    """Concatenate fields of a representation, masked rows zeroed, to (B, sum of widths) float32.
+def read_fields(
+    representation: Representation, fields: Sequence[str], mask: Tensor
+) -> list[Tensor]:
+    """Return fields of a representation, each (B, its width) in float32, masked rows zeroed.
 
     Args:
         representation: where they come from.
         fields: any of ``embedding`` and ``logits``.
         mask: (B,) bool, valid rows.
-        standardise: bring every field of every row to mean 0 and variance 1. Neither scale then
-            matters, between fields or to the discriminator, and since each row is treated by
-            itself, masked rows, ranks and a batch of one need no care. What is lost is each row's
-            mean and scale: of logits their confidence, of only two logits all but their order.
     """
-    values = [zero_masked_rows(full_precision(getattr(representation, f)), mask) for f in fields]
-    if standardise:
-        values = [layer_norm(value, value.shape[1:]) for value in values]
-    return torch.cat(values, dim=1)
+    return [zero_masked_rows(full_precision(getattr(representation, f)), mask) for f in fields]
 
 
 class AdversarialConditionalEntropy(Objective):
@@ -91,10 +63,18 @@ class AdversarialConditionalEntropy(Objective):
         noise_dim: width of the reconstructor's standard normal noise; 0 makes it deterministic.
         width: width of the hidden layers of reconstructor and discriminator.
         depth: number of hidden layers of each.
+        loss: builds the losses of the two sides: ``LogisticLoss`` or ``HingeLoss``.
+        discriminator: builds the discriminator, with or without noise on its inputs and spectral
+            norm: ``PairDiscriminator``, or ``ConditionalDiscriminator``, whose optimum is another.
+        standardisation: builds what takes the scale out of each of the target's fields:
+            ``RowStandardisation``, ``RunningStandardisation``, or ``Standardisation``, which
+            leaves it in.
+        gradient_penalty: weight of :func:`~cmkd.objectives.discriminators.slope_penalty` on real
+            pairs in the critic's loss; 0 leaves it out.
 
     Raises:
-        ValueError: for no, unknown or repeated fields, a target field of a single number (which
-            has nothing left once it is standardised), or a size out of range.
+        ValueError: for no, unknown or repeated fields, a target field that cannot be
+            standardised, or a number out of range.
     """
 
     def __init__(
@@ -106,32 +86,45 @@ class AdversarialConditionalEntropy(Objective):
         noise_dim: int = 16,
         width: int = 256,
         depth: int = 2,
+        loss: AdversarialLossFactory = LogisticLoss,
+        discriminator: DiscriminatorFactory = PairDiscriminator,
+        standardisation: StandardisationFactory = RowStandardisation,
+        gradient_penalty: float = 0.0,
     ) -> None:
         super().__init__(sizes, source, target)
         require_positive(self, width=width, depth=depth)
-        if noise_dim < 0:
-            raise ValueError(f"{type(self).__name__}.noise_dim must be 0 or more, got {noise_dim}")
+        for argument, value in (("noise_dim", noise_dim), ("gradient_penalty", gradient_penalty)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{type(self).__name__}.{argument} must be 0 or more, got {value}")
         known = not isinstance(fields, str) and set(fields) <= set(FIELDS)
         if not known or not fields or len(set(fields)) < len(fields):
             raise ValueError(
                 f"{type(self).__name__}.fields must be a list of {' and/or '.join(FIELDS)}, "
                 f"each once, got {fields!r}"
             )
-        for field in fields:
-            if getattr(sizes[target], field) < 2:
-                raise ValueError(
-                    f"{type(self).__name__}.fields: the {target}'s {field} is a single number, "
-                    "which standardising turns into 0; leave it out"
-                )
         self.fields = tuple(fields)
         self.noise_dim = noise_dim
+        self.gradient_penalty = gradient_penalty
+        self.losses = loss()
+        self.standardise = nn.ModuleList()
+        for field in fields:
+            try:
+                self.standardise.append(standardisation(getattr(sizes[target], field)))
+            except ValueError as error:
+                raise ValueError(
+                    f"{type(self).__name__}.fields, the {target}'s {field}: {error}"
+                ) from error
         given, wanted = (sum(getattr(sizes[role], f) for f in fields) for role in (source, target))
         self.reconstructor = MLP(given + noise_dim, wanted, width, depth)
-        self.discriminator = MLP(2 * wanted, 1, width, depth)
+        self.discriminator = discriminator(given, wanted, width, depth)
 
     def critic_parameters(self) -> list[nn.Parameter]:
         """Return the discriminator's parameters."""
         return list(self.discriminator.parameters())
+
+    def set_epoch(self, epoch: float, length: float) -> None:
+        """Tell the discriminator, whose noise depends on it."""
+        self.discriminator.set_epoch(epoch, length)
 
     def forward(
         self,
@@ -140,18 +133,25 @@ class AdversarialConditionalEntropy(Objective):
     ) -> ObjectiveOutput:
         """Compute the losses of reconstructor and discriminator on one batch."""
         source, target, mask = self.pair(representations)
-        t = join_fields(target.detach(), self.fields, mask, standardise=True)
-        s = join_fields(source, self.fields, mask, standardise=False)
+        targets = read_fields(target.detach(), self.fields, mask)
+        t = torch.cat(
+            [scale(x, mask) for scale, x in zip(self.standardise, targets, strict=True)], dim=1
+        )
+        s = torch.cat(read_fields(source, self.fields, mask), dim=1)
         noise = torch.randn(s.shape[0], self.noise_dim, device=s.device, dtype=s.dtype)
         fake = self.reconstructor(torch.cat([s, noise], dim=1))
 
-        frozen = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        fooled = functional_call(self.discriminator, frozen, (torch.cat([t, fake], dim=1),))
-        loss = masked_mean(reconstruction_loss(fooled.squeeze(1)), mask)
+        fooled = call_frozen(self.discriminator, s, t, fake)
+        loss = masked_mean(self.losses.reconstruction(fooled), mask)
 
-        pairs = torch.cat([torch.cat([t, t], dim=1), torch.cat([t, fake.detach()], dim=1)])
-        real_logit, fake_logit = self.discriminator(pairs).squeeze(1).chunk(2)
-        critic_loss = masked_mean(discrimination_loss(real_logit, fake_logit), mask)
+        real = t.clone().requires_grad_(self.gradient_penalty > 0)
+        candidates = torch.cat([real, fake.detach()])
+        logits = self.discriminator(s.detach().repeat(2, 1), t.repeat(2, 1), candidates)
+        real_logit, fake_logit = logits.chunk(2)
+        paid = self.losses.discrimination(real_logit, fake_logit)
+        if self.gradient_penalty > 0:
+            paid = paid + self.gradient_penalty * slope_penalty(real_logit, real)
+        critic_loss = masked_mean(paid, mask)
 
         correct = ((real_logit > 0).to(loss.dtype) + (fake_logit < 0).to(loss.dtype)) / 2
         logs = {"accuracy": masked_mean(correct, mask), "critic_loss": critic_loss.detach()}
