@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,22 @@ def read_fields(
         mask: (B,) bool, valid rows.
     """
     return [zero_masked_rows(full_precision(getattr(representation, f)), mask) for f in fields]
+
+
+class Reconstruction(NamedTuple):
+    """What the two sides of the game see of a batch.
+
+    Attributes:
+        source: (B, S) the source's fields, with their gradient; masked rows are zero.
+        target: (B, T) the target's fields, standardised, without gradient.
+        reconstructed: (B, T) the target's reconstruction from the source.
+        mask: (B,) bool, valid rows.
+    """
+
+    source: Tensor
+    target: Tensor
+    reconstructed: Tensor
+    mask: Tensor
 
 
 class AdversarialConditionalEntropy(Objective):
@@ -126,12 +143,8 @@ class AdversarialConditionalEntropy(Objective):
         """Tell the discriminator, whose noise depends on it."""
         self.discriminator.set_epoch(epoch, length)
 
-    def forward(
-        self,
-        representations: Mapping[str, Representation],
-        batch: Batch,  # noqa: ARG002
-    ) -> ObjectiveOutput:
-        """Compute the losses of reconstructor and discriminator on one batch."""
+    def reconstruct(self, representations: Mapping[str, Representation]) -> Reconstruction:
+        """Reconstruct the target of one batch from its source and new noise."""
         source, target, mask = self.pair(representations)
         targets = read_fields(target.detach(), self.fields, mask)
         t = torch.cat(
@@ -139,8 +152,15 @@ class AdversarialConditionalEntropy(Objective):
         )
         s = torch.cat(read_fields(source, self.fields, mask), dim=1)
         noise = torch.randn(s.shape[0], self.noise_dim, device=s.device, dtype=s.dtype)
-        fake = self.reconstructor(torch.cat([s, noise], dim=1))
+        return Reconstruction(s, t, self.reconstructor(torch.cat([s, noise], dim=1)), mask)
 
+    def forward(
+        self,
+        representations: Mapping[str, Representation],
+        batch: Batch,  # noqa: ARG002
+    ) -> ObjectiveOutput:
+        """Compute the losses of reconstructor and discriminator on one batch."""
+        s, t, fake, mask = self.reconstruct(representations)
         fooled = call_frozen(self.discriminator, s, t, fake)
         loss = masked_mean(self.losses.reconstruction(fooled), mask)
 
