@@ -23,7 +23,7 @@ from cmkd.networks.roles import EncoderFactory, NetworkConfig, RoleBuilder
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
 from cmkd.optimization import check_precision
-from cmkd.randomness import derived_seed
+from cmkd.randomness import seed_step
 from cmkd.representation import Representation
 from cmkd.schedules import Schedule
 from cmkd.staged import StagedModule, train_samples
@@ -223,7 +223,7 @@ class CrossModalDistillation(StagedModule):
         """Run each network once, and one backward through all losses of the stage."""
         stage = self.stage
         # Dropout and noise of a step depend on the step, not on what ran before a resume.
-        torch.manual_seed(derived_seed(self.seed, self.global_rank, self.current_epoch, batch_idx))
+        seed_step(self.device, self.seed, self.global_rank, self.current_epoch, batch_idx)
         representations = {role: self._represent(role, batch) for role in sorted(stage.used)}
         logs: dict[str, Tensor] = {}
         loss = torch.zeros((), device=self.device)

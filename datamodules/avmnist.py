@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from datamodules.base import CrossModalDataModule, Split
 from datamodules.collate import as_it_is
 from datamodules.digit_images import DigitImages
 from datamodules.digit_recordings import DIGITS, DigitRecordings
+from datamodules.front_end import front_end_outputs
 from datamodules.memory import MemoryRows
 from datamodules.noise import add_noise, choose_noise
 from datamodules.speaker_fold import PARTS, Part, SpeakerFold, parts_of
@@ -59,6 +61,8 @@ class AVMNIST(CrossModalDataModule):
         seconds: length of the audio. Shorter recordings stand in silence, longer ones keep their
             middle. 98 % of the Free Spoken Digit Dataset fit into the default, and 92 % of its
             slowest speaker's.
+        front_end: computes from every waveform (B, 1, L), once, what the batch then holds, such as
+            ``cmkd.networks.LogMel``; None: the waveform.
         **kwargs: of ``CrossModalDataModule``.
 
     Raises:
@@ -84,6 +88,7 @@ class AVMNIST(CrossModalDataModule):
         noise_folder: str | None = None,
         sample_rate: int = 8_000,
         seconds: float = 0.8,
+        front_end: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(student_modalities, auxiliary_modalities, **kwargs)
@@ -106,6 +111,7 @@ class AVMNIST(CrossModalDataModule):
         self.noise_folder = noise_folder
         self.sample_rate = sample_rate
         self.seconds = seconds
+        self.front_end = front_end
         self.class_names = DIGITS
 
     def build_dataset(self, split: Split, modalities: list[str]) -> MemoryRows:
@@ -125,7 +131,7 @@ class AVMNIST(CrossModalDataModule):
         if "audio" in modalities:
             paired = np.concatenate([self.pairs(part) for part in parts])
             rows, at = np.unique(paired, return_inverse=True)
-            values["audio"] = torch.from_numpy(self._heard[rows][:, None])
+            values["audio"] = front_end_outputs(self._heard[rows], self.front_end)
             place["audio"] = torch.from_numpy(at)
         return MemoryRows(values, place, digit)
 

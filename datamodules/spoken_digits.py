@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from datamodules.base import CrossModalDataModule, Split
 from datamodules.collate import as_it_is
 from datamodules.digit_recordings import DIGITS, DigitRecordings, Takes
+from datamodules.front_end import front_end_outputs
 from datamodules.memory import MemoryRows
 from datamodules.noise import add_noise, choose_noise
 from datamodules.room import Room
@@ -50,6 +52,8 @@ class SpokenDigits(CrossModalDataModule):
         seconds: length of the audio. Shorter recordings stand in silence, longer ones keep their
             middle. 98 % of the Free Spoken Digit Dataset fit into the default, and 92 % of its
             slowest speaker's.
+        front_end: computes from every waveform (B, 1, L), once, what the batch then holds, such as
+            ``cmkd.networks.LogMel``; None: the waveform.
         **kwargs: of ``CrossModalDataModule``.
 
     Raises:
@@ -73,6 +77,7 @@ class SpokenDigits(CrossModalDataModule):
         noise_folder: str | None = None,
         sample_rate: int = 8_000,
         seconds: float = 0.8,
+        front_end: nn.Module | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(student_modalities, auxiliary_modalities, **kwargs)
@@ -82,6 +87,7 @@ class SpokenDigits(CrossModalDataModule):
         self.noise_folder = noise_folder
         self.sample_rate = sample_rate
         self.seconds = seconds
+        self.front_end = front_end
         self.spoken = DigitRecordings(Path(root), "SpokenDigits.root")
         self.fold = SpeakerFold(len(self.spoken.speakers), fold, "SpokenDigits")
         self.class_names = DIGITS
@@ -93,7 +99,9 @@ class SpokenDigits(CrossModalDataModule):
             ValueError: for a recording that cannot be read.
         """
         rows = np.concatenate([self.rows(part) for part in parts_of(split)])
-        values = {name: torch.from_numpy(self.sound(name)[rows, None]) for name in modalities}
+        values = {
+            name: front_end_outputs(self.sound(name)[rows], self.front_end) for name in modalities
+        }
         place = dict.fromkeys(modalities, torch.arange(len(rows)))
         return MemoryRows(values, place, torch.from_numpy(self.spoken.digit[rows]))
 

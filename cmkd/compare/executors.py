@@ -3,8 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -32,10 +31,24 @@ class Finished:
 Event: TypeAlias = Started | Finished
 
 
+def next_run(waiting: Sequence[Run], last: Run | None, others: Iterable[Run | None]) -> int:
+    """Return which of the waiting runs a process takes.
+
+    One with the data of the run it did last, which it still holds; otherwise the first one whose
+    data no other process is at, so that no two wait for the same teacher; otherwise the first.
+    """
+    places = [run.data_place for run in waiting]
+    if last is not None and last.data_place in places:
+        return places.index(last.data_place)
+    taken = {run.data_place for run in others if run is not None}
+    return next((i for i, place in enumerate(places) if place not in taken), 0)
+
+
 def one_by_one(runs: Iterable[Run], worker: Worker) -> Generator[Event, None, None]:
     """Do the runs in this process."""
-    prepared = False
-    for run in runs:
+    prepared, waiting, run = False, list(runs), None
+    while waiting:
+        run = waiting.pop(next_run(waiting, run, ()))
         yield Started(run)
         if not prepared:
             worker.prepare()
@@ -50,6 +63,7 @@ class _Process:
     worker: Worker
     device: str | None
     run: Run | None = None
+    last: Run | None = None
     process: SpawnProcess = field(init=False)
     connection: Connection = field(init=False)
 
@@ -65,7 +79,7 @@ class _Process:
         theirs.close()
 
     def begin(self, run: Run) -> None:
-        self.run = run
+        self.run = self.last = run
         self.connection.send(run)
 
     def result(self) -> str | None:
@@ -96,7 +110,7 @@ def several_at_once(runs: Iterable[Run], worker: Worker, jobs: int) -> Generator
         worker: does one run.
         jobs: number of processes.
     """
-    waiting = deque(runs)
+    waiting = list(runs)
     devices = visible_devices()
     names = [devices[i % len(devices)] if devices else None for i in range(jobs)]
     processes = [_Process(worker, name) for name in names[: len(waiting)]]
@@ -107,7 +121,9 @@ def several_at_once(runs: Iterable[Run], worker: Worker, jobs: int) -> Generator
                     if not process.process.is_alive():
                         process.stop()
                         processes[number] = process = _Process(worker, process.device)
-                    process.begin(run := waiting.popleft())
+                    others = [other.last for other in processes if other is not process]
+                    run = waiting.pop(next_run(waiting, process.last, others))
+                    process.begin(run)
                     yield Started(run)
             ready = wait([process.connection for process in processes if process.run])
             for process in processes:

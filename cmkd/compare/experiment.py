@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cmkd import __version__
 from cmkd.compare.best_student import BestStudent
 from cmkd.compare.parser import Built, build, parse
 from cmkd.compare.plan import Run
+from cmkd.compare.shared_data import SharedData
 from cmkd.compare.store import Record, Store, locked, replacing
 from cmkd.compare.teacher import SharedTeacher, shared_teacher
 
@@ -46,7 +47,9 @@ class Trained:
     seconds: float
 
 
-def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
+def execute(
+    run: Run, store: Store, share_teacher: bool = True, shared: SharedData | None = None
+) -> Record:
     """Train, and test the best student unless the run is a trial; keep the record.
 
     The outcome is that of ``cmkd fit`` and ``cmkd test`` with the run's arguments.
@@ -55,11 +58,12 @@ def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
         run: what to do.
         store: where the record and the teachers are kept.
         share_teacher: replace a teacher stage that an equal run has finished by its checkpoint.
+        shared: holds the data of the run before; None: the run reads its own.
 
     Raises:
         ValueError: for a config that does not fit, or a run that gives no student.
     """
-    trained = train(run, store, share_teacher)
+    trained = train(run, store, share_teacher, shared)
     begun = time.perf_counter()
     scores = _test(trained) if run.tested else {}
     kept = trained.best.snapshot
@@ -78,14 +82,16 @@ def execute(run: Run, store: Store, share_teacher: bool = True) -> Record:
     return record
 
 
-def train(run: Run, store: Store, share_teacher: bool = True) -> Trained:
+def train(
+    run: Run, store: Store, share_teacher: bool = True, shared: SharedData | None = None
+) -> Trained:
     """Train and put the best student back; arguments and errors as of ``execute``."""
-    parsed = parse(run.arguments())
-    built = build(parsed)
+    parsed, shared = parse(run.arguments()), shared or SharedData()
+    built = _with_data(build(parsed), shared)
     teacher = shared_teacher(built) if share_teacher else None
     if teacher is not None:
-        checkpoint = _trained(teacher, parsed, store)
-        built = build(parsed, model__teacher_checkpoint=str(checkpoint))
+        checkpoint = _trained(teacher, parsed, store, shared)
+        built = _with_data(build(parsed, model__teacher_checkpoint=str(checkpoint)), shared)
     begun = time.perf_counter()
     best = BestStudent(built.checkpoint.get("monitor"), built.checkpoint.get("mode"))
     trainer = _trainer(built, store.folder, best)
@@ -94,12 +100,16 @@ def train(run: Run, store: Store, share_teacher: bool = True) -> Trained:
     return Trained(built, trainer, best, teacher, time.perf_counter() - begun)
 
 
-def _trained(teacher: SharedTeacher, parsed: Namespace, store: Store) -> Path:
+def _with_data(built: Built, shared: SharedData) -> Built:
+    return replace(built, data=shared.of(built))
+
+
+def _trained(teacher: SharedTeacher, parsed: Namespace, store: Store, shared: SharedData) -> Path:
     """Return the checkpoint of a teacher stage; train it, unless another run has or does."""
     path = store.teacher(teacher.key)
     with locked(path):
         if not path.is_file():
-            built = build(parsed, trainer__max_epochs=teacher.epochs)
+            built = _with_data(build(parsed, trainer__max_epochs=teacher.epochs), shared)
             trainer = _trainer(built, store.folder)
             with warnings.catch_warnings():
                 # It is meant to.

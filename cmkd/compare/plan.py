@@ -59,6 +59,11 @@ class Run:
     key: str
 
     @property
+    def data_place(self) -> tuple[str, str, int]:
+        """Return what the run's data depends on, unless its method or setting changes that."""
+        return self.group, self.fold, self.seed
+
+    @property
     def name(self) -> str:
         """Return the run's name for people."""
         name = f"{Place(self.group, self.method, self.fold).name}, seed {self.seed}"

@@ -5,16 +5,21 @@ import logging
 import signal
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cmkd.compare.plan import Run
 from cmkd.compare.store import Store
 
+if TYPE_CHECKING:
+    # It imports torch, which the process that only distributes runs does without.
+    from cmkd.compare.shared_data import SharedData
+
 _LONGEST = 400
 
 
-@dataclass(frozen=True)
+@dataclass
 class Worker:
     """Executes runs, one after the other.
 
@@ -27,13 +32,16 @@ class Worker:
     folder: Path
     threads: int
     share_teacher: bool
+    _data: "SharedData | None" = field(default=None, init=False, repr=False)
 
     def prepare(self) -> None:
         """Import what runs need, once a process."""
         import torch
 
         from cmkd.compare import experiment  # noqa: F401 - imported for the runs to come
+        from cmkd.compare.shared_data import SharedData
 
+        self._data = SharedData()
         torch.set_num_threads(self.threads)
         # What is imported stays: to look through it in every collection costs a tenth of a second.
         gc.collect()
@@ -56,7 +64,7 @@ class Worker:
         with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
             _leave_out_greetings()
             try:
-                execute(run, store, self.share_teacher)
+                execute(run, store, self.share_teacher, self._data)
             except SystemExit as stopped:
                 if isinstance(stopped.__context__, KeyboardInterrupt):
                     # Lightning's answer to Ctrl-C: it ignores further ones and exits.

@@ -1,26 +1,19 @@
 """Audio encoder: waveform in, log-mel spectrogram inside."""
 
-import math
-import warnings
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from cmkd.networks.base import Encoder, Features
-from cmkd.networks.shapes import require_shape
-
-#: Added to the mel power in front of the logarithm: silence stays finite.
-POWER_FLOOR = 1e-6
+from cmkd.networks.log_mel import LogMel
 
 
 class AudioCNN(Encoder):
     """A 2-D convolutional network on the log-mel spectrogram of a waveform (B, 1, L).
 
-    The spectrogram is computed inside, in float32 whatever the precision, and standardised clip
-    by clip, so that loudness does not matter. Four stages of convolution, GroupNorm and ReLU
-    halve frequency and time; the embedding is the mean over frequency, then mean plus maximum
-    over time (Kong et al., "PANNs", IEEE/ACM TASLP 2020). Hidden: the maps (B, channels,
+    The spectrogram is computed inside, by :class:`LogMel`. Four stages of convolution, GroupNorm
+    and ReLU halve frequency and time; the embedding is the mean over frequency, then mean plus
+    maximum over time (Kong et al., "PANNs", IEEE/ACM TASLP 2020). Hidden: the maps (B, channels,
     frequency, time) of the stages. No BatchNorm: a batch of one works.
 
     Args:
@@ -59,11 +52,7 @@ class AudioCNN(Encoder):
                 f"AudioCNN.freq_mask must be from 0 to below n_mels={n_mels} and time_mask not "
                 f"negative, got {freq_mask} and {time_mask}"
             )
-        self.sample_rate = sample_rate
-        self.window = round(sample_rate * window_ms / 1000)
-        self.spectrogram = _mel_spectrogram(
-            sample_rate, n_mels, self.window, hop=round(sample_rate * hop_ms / 1000)
-        )
+        self.log_mel = LogMel(sample_rate, n_mels, window_ms, hop_ms)
         self.augment = nn.Sequential()
         if freq_mask:
             self.augment.append(FrequencyMasking(freq_mask, iid_masks=True))
@@ -96,50 +85,3 @@ class AudioCNN(Encoder):
             hidden.append(x)
         steps = x.mean(dim=2)
         return Features(embedding=steps.mean(dim=2) + steps.amax(dim=2), hidden=hidden)
-
-    def log_mel(self, x: Tensor) -> Tensor:
-        """Return (B, 1, n_mels, frames), zero mean and unit variance a clip, of x (B, 1, L)."""
-        require_shape("AudioCNN", x, B=None, C=1, L=None)
-        if x.shape[2] < self.window:
-            raise ValueError(
-                f"AudioCNN: a waveform of {x.shape[2]} samples is shorter than one analysis "
-                f"window of {self.window} (at {self.sample_rate} Hz); use longer clips or a "
-                "smaller window_ms"
-            )
-        # Half precision has too few digits for squared magnitudes, and no FFT on a CPU.
-        with torch.autocast(x.device.type, enabled=False):
-            log_mel = (self.spectrogram(x.float()) + POWER_FLOOR).log()
-            mean = log_mel.mean(dim=(2, 3), keepdim=True)
-            std = log_mel.std(dim=(2, 3), keepdim=True, correction=0)
-            standardised: Tensor = (log_mel - mean) / (std + 1e-5)
-        return standardised
-
-
-def _mel_spectrogram(sample_rate: int, n_mels: int, window: int, hop: int) -> nn.Module:
-    from torchaudio.transforms import MelSpectrogram
-
-    if window < 1 or hop < 1:
-        raise ValueError(
-            f"AudioCNN: window_ms and hop_ms give {window} and {hop} samples at {sample_rate} Hz; "
-            "each must be at least 1"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about empty mel bands, which are an error below
-        spectrogram: nn.Module = MelSpectrogram(
-            sample_rate,
-            # Twice the window, padded: the lowest mel bands are narrower than a bin otherwise.
-            n_fft=2 ** math.ceil(math.log2(2 * window)),
-            win_length=window,
-            hop_length=hop,
-            n_mels=n_mels,
-            # Reflection needs a clip of half an FFT; zeros work from one window on.
-            pad_mode="constant",
-        )
-    filters = spectrogram.get_buffer("mel_scale.fb")
-    empty = int((filters.amax(dim=0) == 0).sum())
-    if empty:
-        raise ValueError(
-            f"AudioCNN: {empty} of n_mels={n_mels} bands hold no frequency at {sample_rate} Hz "
-            f"with a window of {window} samples; use fewer bands or a larger window_ms"
-        )
-    return spectrogram

@@ -13,7 +13,7 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
-from cmkd.networks import AudioCNN
+from cmkd.networks import LogMel
 from datamodules.avmnist import AVMNIST
 from datamodules.base import Split
 
@@ -23,13 +23,13 @@ DECAYS = (1e-4, 1e-3, 1e-2, 1e-1)
 VIEWS = {"image": ["image"], "audio": ["audio"], "image + audio": ["image", "audio"]}
 
 
-def features(data: AVMNIST, split: Split, audio: AudioCNN) -> dict[str, Tensor]:
+def features(data: AVMNIST, split: Split, audio: LogMel) -> dict[str, Tensor]:
     """Return (N, D) features of both modalities and (N,) labels."""
     rows = data.dataset(split)
     batch = rows.__getitems__(range(len(rows)))
     with torch.no_grad():
         # 32 mel bands in ten steps of time: a linear classifier needs a fixed length.
-        log_mel = adaptive_avg_pool2d(audio.log_mel(batch["audio"]), (32, 10))
+        log_mel = adaptive_avg_pool2d(audio(batch["audio"]), (32, 10))
     return {
         "image": batch["image"].flatten(1),
         "audio": log_mel.flatten(1),
@@ -73,7 +73,7 @@ def main() -> None:
     """Print the mean over folds."""
     torch.set_num_threads(1)
     arguments = yaml.safe_load(CONFIG.read_text())["data"]["init_args"]
-    audio = AudioCNN(sample_rate=8_000, n_mels=32, hop_ms=20)
+    audio = LogMel(sample_rate=8_000, n_mels=32, hop_ms=20)
     scores: dict[str, list[float]] = {view: [] for view in VIEWS}
     for fold in range(6):
         data = AVMNIST(

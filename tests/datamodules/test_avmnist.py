@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cmkd.cli import run
+from cmkd.networks import LogMel
 from datamodules.avmnist import AVMNIST
 from datamodules.incomplete import IncompleteTraining
 from tests.datamodules.digit_files import (
@@ -93,6 +94,15 @@ def test_the_images_are_those_of_the_file(folders, tmp_path):
     expected = (grey[data.images.rows("test")] / 255 - train.mean()) / train.std()
     shown = batch_of(data, "test")["image"][:, 0]
     np.testing.assert_allclose(shown, expected, atol=1e-4)
+
+
+def test_a_front_end_is_applied_to_the_sound_alone(folders):
+    front_end = LogMel(8000, n_mels=16, hop_ms=20)
+    waves, heard = (
+        batch_of(avmnist(folders, front_end=given), "train") for given in (None, front_end)
+    )
+    torch.testing.assert_close(heard["audio"], front_end(waves["audio"]))
+    torch.testing.assert_close(heard["image"], waves["image"])
 
 
 def test_pairs_follow_from_the_seed_and_stay(folders):

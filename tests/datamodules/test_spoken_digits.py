@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from cmkd.cli import run
+from cmkd.networks import LogMel
 from datamodules.incomplete import IncompleteTraining
 from datamodules.spoken_digits import SpokenDigits
 from tests.datamodules.digit_files import SPEAKERS, write_recordings, write_wav
@@ -35,6 +36,16 @@ def test_a_batch_holds_both_sides_of_one_take(folder):
     torch.testing.assert_close(batch["far"], batch["close"], atol=5e-3, rtol=0)
     hertz = np.abs(np.fft.rfft(batch["close"][:, 0, 200:1000])).argmax(axis=1) * 10
     assert ((hertz - 300) // 200).tolist() == batch["label"].tolist()
+
+
+def test_a_front_end_is_applied_once_to_every_recording(folder):
+    front_end = LogMel(8000, n_mels=16, hop_ms=20)
+    plain, heard = spoken(folder), spoken(folder, front_end=front_end)
+    for split in SPLITS:
+        waves, batch = batch_of(plain, split), batch_of(heard, split)
+        assert batch.keys() == waves.keys()
+        torch.testing.assert_close(batch["far"], front_end(waves["far"]))
+    assert "close" not in batch
 
 
 @pytest.mark.parametrize(("level_db", "loudness"), [(-26.0, -26.0), (-10.0, -10.0), (None, -9.03)])

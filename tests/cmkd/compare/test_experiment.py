@@ -9,6 +9,7 @@ from cmkd.cli import run as cmkd
 from cmkd.compare.best_student import BestStudent
 from cmkd.compare.experiment import execute, train
 from cmkd.compare.parser import build, parse
+from cmkd.compare.shared_data import SharedData
 from cmkd.compare.store import Store
 from cmkd.compare.teacher import shared_teacher
 from tests.cmkd.compare.setting import make_run
@@ -44,6 +45,30 @@ def test_the_outcome_is_that_of_fit_and_test(tmp_path, store, method):
     assert record.val == float(cli.trainer.checkpoint_callback.best_model_score)
     assert {f"test/{name}": value for name, value in record.test.items()} == scores
     assert store.record(run.key) == record
+
+
+def test_the_data_of_the_run_before_gives_the_same_outcome(tmp_path, store):
+    def runs():
+        return [make_run(tmp_path, method, trainer__max_epochs=4) for method in ("none", "kd")]
+
+    shared = SharedData()
+    alone = [train(run, store) for run in runs()]
+    after = [train(run, store, shared=shared) for run in runs()]
+    assert after[0].built.data is after[1].built.data
+    for one, other in zip(alone, after, strict=True):
+        assert_same(weights(one.built.model.networks), weights(other.built.model.networks))
+
+
+def test_data_is_not_shared_with_another_seed_or_config(tmp_path, store):
+    shared = SharedData()
+    runs = [
+        make_run(tmp_path),
+        make_run(tmp_path, seed=1),
+        make_run(tmp_path, data__init_args__batch_size=4),
+    ]
+    used = [train(run, store, shared=shared).built.data for run in runs]
+    assert len({id(data) for data in used}) == 3
+    assert [data.batch_size for data in used] == [8, 8, 4]
 
 
 @pytest.mark.parametrize(
