@@ -15,6 +15,7 @@ from datamodules.feature_splits import (
 from datamodules.feature_table import TableFiles
 from datamodules.iemocap import IEMOCAP
 from datamodules.incomplete import IncompleteTraining
+from datamodules.latent_world import LatentWorld
 from datamodules.mosi import MOSI
 from datamodules.quickstart import Quickstart
 from datamodules.ravdess import RAVDESS
@@ -46,6 +47,7 @@ __all__ = [
     "HashedBag",
     "HashedText",
     "IncompleteTraining",
+    "LatentWorld",
     "PolarityTarget",
     "Quickstart",
     "RealTarget",
