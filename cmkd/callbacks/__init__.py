@@ -4,5 +4,6 @@ from cmkd.callbacks.checkpoint import StageCheckpoint
 from cmkd.callbacks.config import RunConfig
 from cmkd.callbacks.progress import StageProgressBar
 from cmkd.callbacks.results import ResultsTable
+from cmkd.callbacks.ridge_probe import RidgeProbe
 
-__all__ = ["ResultsTable", "RunConfig", "StageCheckpoint", "StageProgressBar"]
+__all__ = ["ResultsTable", "RidgeProbe", "RunConfig", "StageCheckpoint", "StageProgressBar"]
