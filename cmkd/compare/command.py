@@ -69,9 +69,10 @@ the YAML (paths are relative to its folder):
       kd:                             # with a range: no change, and then random draws
         weight: {keys: [model.student_terms.kd.weight], range: [0.1, 10], log: true}
 
-A folds key may also name each fold: {first: {data.init_args.split: 1}, second: ...}. A setting is
-chosen for each group, method and fold by the best mean validation score over the seeds. Trials do
-not build the test data."""
+`include: ../methods/compare.yaml` puts the file over another one: mappings are merged, null takes
+a method out. A folds key may also name each fold: {first: {data.init_args.split: 1}, second: ...}.
+A setting is chosen for each group, method and fold by the best mean validation score over the
+seeds. Trials do not build the test data."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cmkd.compare.folds import no_folds, read_folds
+from cmkd.compare.include import read_with_included
 from cmkd.compare.reading import check_keys, integers, mapping, unknown
 from cmkd.compare.search import Search, read_search
 
@@ -91,11 +90,7 @@ def read_comparison(path: Path) -> Comparison:
     if not path.is_file():
         raise FileNotFoundError(f"--config: there is no file {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    try:
-        return _comparison(path, mapping(content, "the file"))
+        return _comparison(path, read_with_included(path))
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -11,10 +11,11 @@ from cmkd.networks.shapes import require_shape
 class MLP(Encoder):
     """A perceptron for feature vectors (B, D), hidden: each layer's output (B, width).
 
-    Every layer is Linear, LayerNorm, GELU, dropout. No BatchNorm: a batch of one works.
+    Anything else with D numbers a sample, such as a small image (B, 1, H, W), is flattened. Every
+    layer is Linear, LayerNorm, GELU, dropout. No BatchNorm: a batch of one works.
 
     Args:
-        in_features: the length of a feature vector, D.
+        in_features: numbers a sample, D.
         width: the width of every layer and of the embedding.
         depth: how many layers, at least 1.
         dropout: dropout behind every layer.
@@ -42,6 +43,8 @@ class MLP(Encoder):
 
     def forward(self, x: Tensor, length: Tensor | None = None) -> Features:  # noqa: ARG002
         """Encode feature vectors (B, in_features)."""
+        if x.shape[1:].numel() == self.in_features:
+            x = x.flatten(1)
         require_shape("MLP", x, B=None, D=self.in_features)
         hidden = []
         for layer in self.layers:

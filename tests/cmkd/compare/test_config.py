@@ -25,6 +25,35 @@ def test_paths_are_relative_to_the_file_and_overrides_stand_beside_them(tmp_path
     assert comparison.baseline == "soft"
 
 
+def test_an_included_file_gives_what_the_file_does_not_say(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "soft.yaml").write_text(TINY.read_text())
+    methods = {"none": None, "soft": "soft.yaml", "hard": {"configs": ["soft.yaml"]}}
+    grids = {name: {"model.x.y": [1, 2]} for name in methods}
+    shared = {"methods": methods, "seeds": 3, "tune": {"budget": 2, "grids": grids}}
+    (tmp_path / "shared" / "all.yaml").write_text(yaml.safe_dump(shared, sort_keys=False))
+    own = {
+        "include": "shared/all.yaml",
+        "methods": {"hard": None, "own": {"model.x.y": 5}},
+        "tune": {
+            "seeds": 4,
+            "grids": {"own": {"model.x.y": [3, 4]}, "soft": {"model.x.y": [6, 7]}},
+        },
+    }
+    comparison = read_comparison(write(tmp_path, **own))
+    assert list(comparison.methods) == ["none", "soft", "own"]
+    assert comparison.methods["soft"].configs == (str(tmp_path / "shared" / "soft.yaml"),)
+    assert comparison.seeds == (3,)
+    assert comparison.search.seeds == (4,)
+    assert [s["model.x.y"] for s in comparison.search.trials["soft"]] == [6, 7]
+    assert [s["model.x.y"] for s in comparison.search.trials["none"]] == [1, 2]
+
+
+def test_an_included_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"include: there is no file .*nowhere.yaml"):
+        read_comparison(write(tmp_path, include="nowhere.yaml"))
+
+
 def test_a_fold_template_keeps_the_type_of_its_values(tmp_path):
     folds = {"values": "0..1", "overrides": {"data.fold": "{fold}", "data.list": ["f{fold}.txt"]}}
     (group,) = read_comparison(write(tmp_path, folds=folds)).groups.values()

@@ -24,3 +24,12 @@ def test_dropout_is_active_in_training_only():
 def test_a_perceptron_without_layers_is_refused():
     with pytest.raises(ValueError, match="depth must be at least 1"):
         MLP(5, depth=0)
+
+
+def test_a_small_image_is_flattened():
+    mlp, image = MLP(12, width=8), torch.randn(2, 1, 3, 4)
+    torch.testing.assert_close(mlp(image).embedding, mlp(image.reshape(2, 12)).embedding)
+    with pytest.raises(
+        ValueError, match=r"MLP expects a float tensor \(B, D=12\), got \(2, 3, 3\)"
+    ):
+        mlp(torch.randn(2, 3, 3))
