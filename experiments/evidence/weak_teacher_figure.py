@@ -17,7 +17,7 @@ CURVES: dict[str, tuple[str, str, Callable[[float], float]]] = {
 PANELS = {
     "teacher_accuracy": ("teacher: accuracy (%)", 100),
     "student_accuracy": ("student: accuracy (%)", 100),
-    "teacher_auxiliary_only_r2": ("auxiliary-only, read from the teacher ($R^2$)", 1),
+    "teacher_auxiliary_only_r2": ("teacher: probe of the auxiliary ($R^2$)", 1),
 }
 TITLES = {"world": "simulated world", "ravdess": "RAVDESS, audio ← face"}
 #: Horizontal distance of the curves, so that their intervals do not hide each other.
