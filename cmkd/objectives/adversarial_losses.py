@@ -89,5 +89,23 @@ class HingeLoss(AdversarialLoss):
         return hinge_discrimination_loss(real_logit, fake_logit)
 
 
+class WassersteinLoss(AdversarialLoss):
+    """-D(t, t') against D(t, t') - D(t, t), for a discriminator whose slope is bounded.
+
+    Wasserstein Generative Adversarial Networks, Arjovsky, Chintala, Bottou, ICML 2017. Among the
+    pair discriminators of slope 1, the best is -|t' - t|: the reconstructor is drawn straight to
+    the target, however far it is off, and at worst ends at the target's conditional median. A
+    discriminator of any slope would grow without end: bound it by ``spectral_norm``.
+    """
+
+    def reconstruction(self, fake_logit: Tensor) -> Tensor:
+        """Return -D(t, t')."""
+        return -full_precision(fake_logit)
+
+    def discrimination(self, real_logit: Tensor, fake_logit: Tensor) -> Tensor:
+        """Return D(t, t') - D(t, t)."""
+        return full_precision(fake_logit) - full_precision(real_logit)
+
+
 #: Builds the losses; what ``class_path`` gives in YAML.
 AdversarialLossFactory: TypeAlias = Callable[[], AdversarialLoss]

@@ -8,13 +8,14 @@ from cmkd.objectives import (
     AdversarialLoss,
     HingeLoss,
     LogisticLoss,
+    WassersteinLoss,
     discrimination_loss,
     hinge_discrimination_loss,
     reconstruction_loss,
 )
 from tests.cmkd.objectives.checks import assert_equals_loop, assert_gradient_is_exact
 
-BOTH = pytest.mark.parametrize("losses", [LogisticLoss(), HingeLoss()])
+EACH = pytest.mark.parametrize("losses", [LogisticLoss(), HingeLoss(), WassersteinLoss()])
 
 
 def sigmoid(x: float) -> float:
@@ -46,7 +47,14 @@ def test_the_losses_are_those_of_a_plain_loop(rows: int, scale: float) -> None:
         fake,
     )
     assert_equals_loop(reconstruction_loss, lambda fs: [-math.log(sigmoid(f)) for f in fs], fake)
-    assert_equals_loop(HingeLoss().reconstruction, lambda fs: [-f for f in fs], fake)
+    assert_equals_loop(
+        WassersteinLoss().discrimination,
+        lambda rs, fs: [f - r for r, f in zip(rs, fs, strict=True)],
+        real,
+        fake,
+    )
+    for losses in (HingeLoss(), WassersteinLoss()):
+        assert_equals_loop(losses.reconstruction, lambda fs: [-f for f in fs], fake)
 
 
 def test_the_gradients_are_those_of_finite_differences() -> None:
@@ -56,7 +64,7 @@ def test_the_gradients_are_those_of_finite_differences() -> None:
     assert_gradient_is_exact(reconstruction_loss, fake)
 
 
-@BOTH
+@EACH
 def test_both_sides_know_what_they_want(losses: AdversarialLoss) -> None:
     fake = torch.tensor([-0.5, 0.0, 0.5])
     falling = losses.reconstruction(fake)
@@ -68,13 +76,14 @@ def test_both_sides_know_what_they_want(losses: AdversarialLoss) -> None:
     assert paid[0] > paid[1] > paid[2]
 
 
-def test_a_discriminator_that_knows_nothing_pays_2_log_2_or_2() -> None:
+def test_a_discriminator_that_knows_nothing_pays_the_same_whatever_it_sees() -> None:
     zero = torch.zeros(1)
     assert LogisticLoss().discrimination(zero, zero).item() == pytest.approx(2 * math.log(2))
     assert HingeLoss().discrimination(zero, zero).item() == 2
+    assert WassersteinLoss().discrimination(zero, zero).item() == 0
 
 
-@BOTH
+@EACH
 def test_a_sure_discriminator_leaves_the_reconstructor_a_gradient(losses: AdversarialLoss) -> None:
     fake = torch.tensor([-200.0], requires_grad=True)
     loss = losses.reconstruction(fake)

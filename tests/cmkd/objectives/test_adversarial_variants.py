@@ -17,6 +17,7 @@ from cmkd.objectives import (
     PairDiscriminator,
     RunningStandardisation,
     Standardisation,
+    WassersteinLoss,
 )
 from cmkd.representation import Representation, Sizes
 from tests.cmkd.objectives.checks import ObjectiveContract, every
@@ -30,6 +31,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noise": {"discriminator": partial(PairDiscriminator, noise=0.3)},
     "spectral_norm": {"discriminator": partial(PairDiscriminator, spectral_norm=True)},
     "conditional": {"discriminator": ConditionalDiscriminator},
+    "wasserstein": {
+        "loss": WassersteinLoss,
+        "discriminator": partial(PairDiscriminator, spectral_norm=True),
+    },
     "running": {"standardisation": RunningStandardisation},
     "unstandardised": {"standardisation": Standardisation},
     "penalty": {"gradient_penalty": 1.0},
@@ -58,7 +63,7 @@ class TestContract(ObjectiveContract):
     """Variants without a state."""
 
 
-@every(**{name: factory(name) for name in ("spectral_norm", "running")})
+@every(**{name: factory(name) for name in ("spectral_norm", "wasserstein", "running")})
 class TestStatefulContract(StatefulContract):
     """Variants that keep vectors or statistics."""
 
@@ -127,7 +132,10 @@ def test_the_losses_are_those_of_a_plain_reference_in_float64(arguments: dict[st
     real = t.clone().requires_grad_()
     real_logit = d(torch.cat([beside, real], 1))[:, 0]
     fake_logit = d(torch.cat([beside, fake], 1))[:, 0]
-    if "loss" in arguments:
+    if arguments.get("loss") is WassersteinLoss:
+        loss = -fake_logit.mean()
+        critic = (fake_logit - real_logit).mean()
+    elif "loss" in arguments:
         loss = -fake_logit.mean()
         critic = ((1 - real_logit).clamp(min=0) + (1 + fake_logit).clamp(min=0)).mean()
     else:
