@@ -1,0 +1,178 @@
+"""The study of H(T|S): its configs, its tables, and what it looks into."""
+
+import csv
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+import yaml
+
+from cmkd.compare.command import main as compare
+from cmkd.compare.config import read_comparison
+from cmkd.compare.parser import build, parse
+from cmkd.compare.plan import Plan, Selection
+from cmkd.compare.store import Store
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+EVIDENCE = EXPERIMENTS / "evidence"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EVIDENCE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+h_ts = script("h_ts")
+diagnosis = script("h_ts_diagnosis")
+
+
+@pytest.mark.parametrize("name", ["h_ts", "h_ts_speech"])
+def test_every_method_weighs_terms_that_there_are(name):
+    terms = yaml.safe_load((EVIDENCE / "h_ts_terms.yaml").read_text())["model"]["student_terms"]
+    methods = read_comparison(EVIDENCE / f"{name}.yaml").methods
+    for method, variant in methods.items():
+        weighed = {key.split(".")[2] for key in variant.overrides}
+        assert weighed <= terms.keys(), method
+    assert not methods["none"].overrides
+    assert len({str(variant) for variant in methods.values()}) == len(methods)
+
+
+def test_every_term_is_built():
+    term = "--model.student_terms.{}.weight=1.0"
+    config = EVIDENCE / "h_ts_terms.yaml"
+    names = yaml.safe_load(config.read_text())["model"]["student_terms"]
+    base = EXPERIMENTS / "latent_world" / "base.yaml"
+    arguments = ["--config", str(base), "--config", str(config), *map(term.format, names)]
+    model = build(parse(arguments)).model
+    assert model.stage_terms["student"].by_name().keys() == names.keys() | {"entropy"}
+
+
+def test_what_is_looked_into_is_in_the_comparison():
+    assert set(diagnosis.METHODS) <= read_comparison(EVIDENCE / "h_ts.yaml").methods.keys()
+
+
+def results(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["group", "method", "fold", "seed", "val", "accuracy"])
+        writer.writerows(rows)
+    return path
+
+
+ROWS = [
+    ("world", "none", 0, 0, 0.50, 0.40),
+    ("world", "none", 1, 0, 0.30, 0.60),
+    ("world", "hinge 0.1", 0, 0, 0.54, 0.39),
+    ("world", "hinge 0.1", 1, 0, 0.32, 0.57),
+    ("world", "gaussian 0.1", 0, 0, 0.51, 0.50),
+    ("world", "gaussian 0.1", 1, 0, 0.31, 0.70),
+    ("world", "adversarial + gaussian 0.1", 0, 0, 0.40, 0.40),
+]
+
+
+def test_differences_are_paired_by_fold_and_seed(tmp_path):
+    (rows,) = h_ts.read(results(tmp_path / "results.csv", ROWS)).values()
+    by_method = {row.method: row for row in rows}
+    assert by_method["hinge 0.1"].val_pairs == pytest.approx([4.0, 2.0])
+    assert by_method["hinge 0.1"].test.mean == pytest.approx(-2.0)
+    assert by_method["hinge 0.1"].accuracy == pytest.approx(48.0)
+    assert by_method["adversarial + gaussian 0.1"].val_pairs == pytest.approx([-10.0])
+
+
+def test_the_best_is_chosen_by_validation_though_another_is_better_on_test(tmp_path):
+    (rows,) = h_ts.read(results(tmp_path / "results.csv", ROWS)).values()
+    best = h_ts.choices(rows)
+    assert "of all (3 tried): hinge 0.1, validation +3.0" in best[0]
+    assert "of the adversary alone (1 tried): hinge 0.1" in best[1]
+    assert "of the bounds alone (1 tried): gaussian 0.1" in best[2]
+
+
+def test_pairs_of_all_data_sets_are_pooled(tmp_path):
+    other = [("ravdess", *row[1:4], row[4] + 0.1, row[5]) for row in ROWS[:4]]
+    groups = h_ts.read(results(tmp_path / "results.csv", ROWS + other))
+    none, hinge = h_ts.pooled(groups)
+    assert none.method == "none"
+    assert hinge.val_pairs == pytest.approx([4.0, 2.0, 4.0, 2.0])
+
+
+def test_a_data_set_without_the_baseline_is_refused(tmp_path):
+    path = results(tmp_path / "results.csv", ROWS[2:])
+    with pytest.raises(ValueError, match=r"results\.csv: 'world' has no run of 'none'"):
+        h_ts.read(path)
+
+
+def test_tables_and_figure_come_from_the_file_alone(tmp_path, monkeypatch, capsys):
+    path = results(tmp_path / "results.csv", ROWS)
+    figure = tmp_path / "figure.png"
+    monkeypatch.setattr(sys, "argv", ["h_ts.py", str(path), "--figure", str(figure)])
+    h_ts.main()
+    assert "| gaussian 0.1 | +1.0 ± 0.0 | 60.0 | +10.0 ± 0.0 |" in capsys.readouterr().out
+    assert figure.stat().st_size > 1000
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    """A comparison of two students for two epochs in a small world."""
+    folder = tmp_path_factory.mktemp("study")
+    content = {
+        "configs": [
+            str(EXPERIMENTS / "latent_world" / "base.yaml"),
+            str(EVIDENCE / "h_ts_terms.yaml"),
+        ],
+        "overrides": {
+            "data.init_args.train": 200,
+            "model.teacher_epochs": 2,
+            "trainer.max_epochs": 4,
+        },
+        "methods": {"none": {}, "hinge": {"model.student_terms.hinge.weight": 0.1}},
+        "metrics": ["accuracy"],
+        "threads": 1,
+    }
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        compare(["--config", str(path), "--out", str(folder / "out")])
+    return path, folder / "out"
+
+
+def test_a_student_is_looked_into_with_the_comparisons_teacher(comparison, monkeypatch, capsys):
+    path, out = comparison
+    arguments = ["--config", str(path), "--out", str(out), "--methods", "none", "hinge"]
+    monkeypatch.setattr(sys, "argv", ["h_ts_diagnosis.py", *arguments, "--folds", ""])
+    diagnosis.main()
+    none, hinge = diagnosis.kept(out / "diagnosis.csv").values()
+    assert none.d_val is None
+    assert 0 <= hinge.d_val <= 1
+    assert hinge.g_val < 1
+    assert none.prior == hinge.prior  # the same teacher
+    assert none.ridge_val != hinge.ridge_val
+    assert 10 < hinge.accuracy < 100
+
+    def again(run, store):
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(diagnosis, "diagnose", again)
+    capsys.readouterr()
+    diagnosis.main()
+    assert "| hinge | " in capsys.readouterr().out
+
+
+def test_without_the_comparison_there_is_no_teacher_to_learn_from(comparison, tmp_path):
+    path, _ = comparison
+    (first, *_) = Plan(read_comparison(path), Selection(methods=["none"])).runs()
+    with pytest.raises(ValueError, match="has no teacher for 'none, seed 0'"):
+        diagnosis.diagnose(first, Store(tmp_path))
+
+
+def test_the_entropy_without_the_source_is_that_of_a_gaussian():
+    torch.manual_seed(0)
+    train, val = 3 * torch.randn(2, 20000, 2)
+    expected = 0.5 * torch.tensor(2 * torch.pi * torch.e * 9).log().item()
+    assert diagnosis.prior(train, val) == pytest.approx(expected, abs=0.02)
