@@ -10,10 +10,11 @@ import yaml
 from cmkd.cli import run
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-METHODS = sorted((EXPERIMENTS / "methods").glob("*.yaml"))
-RETRIEVAL = EXPERIMENTS / "retrieval.yaml"
 COMPARISONS = sorted(EXPERIMENTS.rglob("*compare.yaml"))
-BASES = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {*METHODS, *COMPARISONS, RETRIEVAL})
+METHODS = sorted(set((EXPERIMENTS / "methods").glob("*.yaml")) - set(COMPARISONS))
+RETRIEVAL = EXPERIMENTS / "retrieval.yaml"
+EVIDENCE = (EXPERIMENTS / "evidence").glob("*.yaml")
+BASES = sorted(set(EXPERIMENTS.rglob("*.yaml")) - {*METHODS, *COMPARISONS, *EVIDENCE, RETRIEVAL})
 GOLDEN = Path(__file__).parent / "golden.json"
 LIGHT = EXPERIMENTS / "ravdess" / "base.yaml"
 #: Methods that compare maps, which feature vectors do not have.
@@ -32,6 +33,8 @@ def shapes_of(config):
             shapes[name] = [size["in_features"]]
         elif "sample_rate" in size:
             shapes[name] = [1, size["sample_rate"] // 2]
+        elif "n_mels" in size:
+            shapes[name] = [1, size["n_mels"], 41]
         elif kind == "SmallImageNet":
             shapes[name] = [size.get("in_channels", 1), 28, 28]
         else:
