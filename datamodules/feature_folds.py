@@ -15,7 +15,6 @@ from datamodules.feature_rows import FeatureRows
 from datamodules.feature_source import Array, FeatureSource
 from datamodules.feature_splits import FeatureSplit, Parts
 from datamodules.feature_table import open_features
-from datamodules.incomplete import IncompleteTraining
 from datamodules.standardise import Statistics
 from datamodules.targets import ClassTarget, Target
 
@@ -38,12 +37,6 @@ class FeatureFolds(CrossModalDataModule):
             ``SuffixSplit`` or your own ``FeatureSplit``.
         student_modalities: what the student sees, in training and at test.
         auxiliary_modalities: what only the teacher sees, in training.
-        batch_size: samples a batch and rank.
-        num_workers: loader processes; 0 is fastest, as everything is in memory.
-        auxiliary_at_test: let the test and predict loaders hold the auxiliary modalities too.
-        gallery: add a second test loader over the training and validation parts.
-        incomplete: which auxiliary modalities the training samples lack; None: they lack none.
-        seed: seed of the order, and of the validation part where the split draws it.
         lengths: column of the valid frames by modality, for sequences; those not named end where
             only all-zero frames follow.
         classes: class name by label as the file has it, in the order of the class numbers; None
@@ -52,6 +45,7 @@ class FeatureFolds(CrossModalDataModule):
             ``RoundedTarget``, ``PolarityTarget`` or your own ``Target``.
         standardise: give every feature zero mean and unit variance over the training part.
         reading: how the arrays say that something is missing; None: NaN and infinity are errors.
+        **kwargs: of ``CrossModalDataModule``; everything is in memory: no workers are fastest.
 
     Attributes:
         class_names: names by class number.
@@ -74,29 +68,15 @@ class FeatureFolds(CrossModalDataModule):
         split: FeatureSplit,
         student_modalities: list[str],
         auxiliary_modalities: list[str],
-        batch_size: int = 32,
-        num_workers: int = 0,
-        auxiliary_at_test: bool = False,
-        gallery: bool = False,
-        incomplete: IncompleteTraining | None = None,
-        seed: int = 0,
         lengths: dict[str, str] | None = None,
         classes: dict[int | str, str] | None = None,
         target: Target | None = None,
         standardise: bool = True,
         reading: Reading | None = None,
+        **kwargs: Any,
     ) -> None:
         self.arrays = dict(arrays)
-        super().__init__(
-            student_modalities,
-            auxiliary_modalities,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            auxiliary_at_test=auxiliary_at_test,
-            gallery=gallery,
-            incomplete=incomplete,
-            seed=seed,
-        )
+        super().__init__(student_modalities, auxiliary_modalities, **kwargs)
         self.lengths = dict(lengths or {})
         owner = type(self).__name__
         if unknown := sorted(set(self.lengths) - set(arrays)):

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from datamodules.feature_arrays import Reading
 from datamodules.feature_folds import FeatureFolds
 from datamodules.feature_groups import Groups
 from datamodules.feature_source import Array
 from datamodules.feature_splits import SuffixSplit
-from datamodules.incomplete import IncompleteTraining
 from datamodules.npz import ArrayFile
 from datamodules.targets import PolarityTarget, Target
 from datamodules.validation_cut import ValidationCut
@@ -88,13 +88,8 @@ class MOSI(FeatureFolds):
         label: array of the labels; None: ``regression_labels``, ``labels`` or ``y``.
         val_fraction: share of the training videos to validate on, where the file has no
             validation part.
-        batch_size: samples a batch and rank.
-        num_workers: loader processes; 0 is fastest, as everything is in memory.
-        auxiliary_at_test: let the test and predict loaders hold the auxiliary modalities too.
-        gallery: add a second test loader over the training and validation parts.
-        incomplete: which auxiliary modalities the training samples lack; None: they lack none.
-        seed: seed of the order, and of the validation part where it is cut.
         standardise: give every feature zero mean and unit variance over the training part.
+        **kwargs: of ``CrossModalDataModule``.
 
     Raises:
         FileNotFoundError: the file is not there.
@@ -110,13 +105,8 @@ class MOSI(FeatureFolds):
         arrays: dict[str, str] | None = None,
         label: str | None = None,
         val_fraction: float = 0.15,
-        batch_size: int = 32,
-        num_workers: int = 0,
-        auxiliary_at_test: bool = False,
-        gallery: bool = False,
-        incomplete: IncompleteTraining | None = None,
-        seed: int = 0,
         standardise: bool = True,
+        **kwargs: Any,
     ) -> None:
         source = SegmentFile(file)
         label = label or _label(source)
@@ -128,12 +118,6 @@ class MOSI(FeatureFolds):
             _split(source, label, val_fraction),
             student_modalities,
             auxiliary_modalities,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            auxiliary_at_test=auxiliary_at_test,
-            gallery=gallery,
-            incomplete=incomplete,
-            seed=seed,
             lengths={
                 name: f"{array}_lengths"
                 for name, array in arrays.items()
@@ -142,6 +126,7 @@ class MOSI(FeatureFolds):
             target=target or PolarityTarget(),
             standardise=standardise,
             reading=Reading(zero_rows_are_absent=True, infinity_is_zero=True, front_padded=True),
+            **kwargs,
         )
 
     def open(self, file: str) -> SegmentFile:
