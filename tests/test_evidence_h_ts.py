@@ -107,13 +107,22 @@ def test_a_data_set_without_the_baseline_is_refused(tmp_path):
         h_ts.read(path)
 
 
-def test_tables_and_figure_come_from_the_file_alone(tmp_path, monkeypatch, capsys):
-    path = results(tmp_path / "results.csv", ROWS)
-    figure = tmp_path / "figure.png"
-    monkeypatch.setattr(sys, "argv", ["h_ts.py", str(path), "--figure", str(figure)])
-    h_ts.main()
+def test_tables_and_figure_come_from_the_file_alone(tmp_path, capsys):
+    folder = tmp_path / "runs" / "evidence-h_ts"
+    folder.mkdir(parents=True)
+    results(folder / "results.csv", ROWS)
+    h_ts.main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")])
     assert "| gaussian 0.1 | +1.0 ± 0.0 | 60.0 | +10.0 ± 0.0 |" in capsys.readouterr().out
-    assert figure.stat().st_size > 1000
+    written = {row["method"]: row for row in csv.DictReader((tmp_path / "out" / "h_ts.csv").open())}
+    assert float(written["hinge 0.1"]["val_gain"]) == pytest.approx(3.0)
+    assert float(written["hinge 0.1"]["gain"]) == pytest.approx(-2.0)
+    assert (tmp_path / "out" / "h_ts.svg").stat().st_size > 1000
+
+
+def test_without_a_comparison_the_message_says_what_to_run(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        h_ts.main(["--runs", str(tmp_path)])
+    assert "run the comparison first" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

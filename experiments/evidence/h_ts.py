@@ -1,8 +1,10 @@
 """What H(T|S) adds: table, choice by validation, and figure of a finished comparison.
 
-    cmkd compare --config experiments/evidence/h_ts.yaml
+    cmkd compare --config experiments/evidence/h_ts.yaml --jobs 2
+    cmkd compare --config experiments/evidence/h_ts_speech.yaml --jobs 2
     python experiments/evidence/h_ts.py
 
+Reads what the comparisons left in runs/compare, prints the tables, writes h_ts.csv and h_ts.svg.
 Differences are to the student of the same fold, seed and first weights without any term, with 95 %
 intervals of Student's t. What is called best is best by its mean *validation* accuracy; its test
 accuracy was not looked at for that. The best of many has profited from chance on validation, not on
@@ -11,13 +13,16 @@ test.
 
 import argparse
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 from cmkd.compare.statistics import Interval, t_interval
+from cmkd.compare.store import write_csv
 
+ROOT = Path(__file__).parents[2]
+COMPARISONS = ("evidence-h_ts", "evidence-h_ts_speech")
 BASELINE = "none"
 EXPLICIT = ("gaussian", "categorical")
 #: What the figure shows: forms that were run at every weight.
@@ -177,30 +182,52 @@ def draw(groups: Mapping[str, list[Row]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def main() -> None:
-    """Print tables and choices of every data set, draw the figure."""
+def write(path: Path, groups: Mapping[str, list[Row]]) -> None:
+    """Write the means and intervals of every data set to a CSV file."""
+    columns = ["data", "method", "pairs", "test", "gain", "gain_half_width"]
+    columns += ["val_gain", "val_gain_half_width"]
+    rows = [
+        {
+            "data": group,
+            "method": row.method,
+            "pairs": len(row.test_pairs),
+            "test": row.accuracy,
+            "gain": row.test.mean,
+            "gain_half_width": row.test.half_width,
+            "val_gain": row.val.mean,
+            "val_gain_half_width": row.val.half_width,
+        }
+        for group, rows in groups.items()
+        for row in rows
+    ]
+    write_csv(path, columns, rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print tables and choices of every data set, write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "results",
-        type=Path,
-        nargs="*",
-        help="results.csv of one or several comparisons (default: those of h_ts and h_ts_speech)",
+    add = parser.add_argument
+    add(
+        "--runs", type=Path, default=Path("runs/compare"), help="where the comparisons' folders are"
     )
-    parser.add_argument("--figure", type=Path, help="file for the figure; its ending says the kind")
-    options = parser.parse_args()
-    default = [Path("runs/compare") / name / "results.csv" for name in ("h_ts", "h_ts_speech")]
-    paths = options.results or [path for path in default if path.is_file()]
-    if not paths:
-        parser.error(f"there is no {default[0]}; run the comparison first, or name the file")
-    groups = {group: rows for path in paths for group, rows in read(path).items()}
-    together = {"all of them": pooled(groups)} if len(groups) > 1 else {}
-    for group, rows in (groups | together).items():
-        folds = len(rows[0].test_pairs)
-        print(f"\n### {group}, {folds} pairs\n\n{table(rows)}\n")
+    add("--out", type=Path, default=ROOT / "experiments/results", help="folder to write into")
+    options = parser.parse_args(arguments)
+    paths = [options.runs / name / "results.csv" for name in COMPARISONS]
+    if not any(path.is_file() for path in paths):
+        parser.error(
+            f"there is no {paths[0]}: run the comparison first, or name its folder's folder"
+        )
+    groups = {g: rows for path in paths if path.is_file() for g, rows in read(path).items()}
+    drawn = dict(groups)
+    if len(groups) > 1:
+        groups["all of them"] = pooled(groups)
+    for group, rows in groups.items():
+        print(f"\n### {group}, {len(rows[0].test_pairs)} pairs\n\n{table(rows)}\n")
         for sentence in choices(rows):
             print(f"* {sentence}")
-    if options.figure is not None:
-        draw(groups, options.figure)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write(options.out / "h_ts.csv", groups)
+    draw(drawn, options.out / "h_ts.svg")
 
 
 if __name__ == "__main__":

@@ -248,7 +248,9 @@ def main() -> None:
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--config", type=Path, default=here / "h_ts.yaml", help="the comparison")
-    parser.add_argument("--out", type=Path, default=Path("runs/compare/h_ts"), help="its folder")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/compare/evidence-h_ts"), help="its folder"
+    )
     parser.add_argument("--groups", nargs="*", help="data sets (default: all)")
     parser.add_argument("--folds", nargs="*", default=["0", "1", "2"], help="(default: 0 1 2)")
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
