@@ -24,7 +24,7 @@ SHORT = ["--model.teacher_epochs", "2", "--trainer.max_epochs", "3"]
 def run(folder, data, *more):
     name = f"weak_teacher_{data}"
     config = EVIDENCE / f"{name}.yaml"
-    compare(["--config", str(config), "--out", str(folder / name), *more])
+    compare(["--config", str(config), "--out", str(folder / f"evidence-{name}"), *more])
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_weight_is_swept_without_and_with_the_cure(data):
 
 def test_the_table_holds_the_records_paired_by_fold(runs, written):
     records: dict[str, dict[str, dict[str, float]]] = {}
-    folder = runs / "weak_teacher_world"
+    folder = runs / "evidence-weak_teacher_world"
     with (folder / "results.csv").open(newline="") as file:
         for line in csv.DictReader(file):
             record = json.loads((folder / "runs" / f"{line['key']}.json").read_text())
@@ -117,7 +117,7 @@ def test_results_that_are_not_there_are_named_with_the_command_that_makes_them(r
 
 
 def test_a_lost_record_is_named(runs, tmp_path):
-    lost = tmp_path / "weak_teacher_world"
+    lost = tmp_path / "evidence-weak_teacher_world"
     lost.mkdir()
     (lost / "results.csv").write_bytes((runs / lost.name / "results.csv").read_bytes())
     with pytest.raises(ValueError, match=r"student alone, run .*, has no record"):
@@ -147,7 +147,7 @@ def test_a_heavy_term_makes_the_teacher_weak_and_the_auxiliary_model_cures_it(tm
     found = {
         (row.mi_ts, row.mi_ta, row.metric): row.mean
         for row in weak_teacher.read(
-            "world", EVIDENCE / "weak_teacher_world.yaml", tmp_path / "weak_teacher_world"
+            "world", EVIDENCE / "weak_teacher_world.yaml", tmp_path / "evidence-weak_teacher_world"
         )
     }
     for metric, fall in (("teacher_accuracy", 0.2), ("teacher_auxiliary_only_r2", 0.2)):

@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for data in options.data:
         name = f"weak_teacher_{data}"
-        rows += read(data, HERE / f"{name}.yaml", options.runs / name)
+        rows += read(data, HERE / f"{name}.yaml", options.runs / f"evidence-{name}")
     write(rows, options.out / "weak_teacher.csv")
     from weak_teacher_figure import draw
 
