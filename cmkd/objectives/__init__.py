@@ -85,6 +85,7 @@ from cmkd.objectives.standardisation import (
     RunningStandardisation,
     Standardisation,
 )
+from cmkd.objectives.unlabelled import Unlabelled
 from cmkd.objectives.vid import VID, variational_information_loss
 
 __all__ = [
@@ -142,6 +143,7 @@ __all__ = [
     "TopKRank",
     "TotalVariation",
     "UniformWeighting",
+    "Unlabelled",
     "WassersteinLoss",
     "angle_relation_loss",
     "attention_transfer_loss",

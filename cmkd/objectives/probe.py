@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from torch import nn
 
 from cmkd.batch import Batch
-from cmkd.objectives.base import Objective, ObjectiveFactory, ObjectiveOutput, StageContext
-from cmkd.representation import Representation, Sizes
+from cmkd.objectives.base import ObjectiveOutput
+from cmkd.objectives.wrapped import Wrapped
+from cmkd.representation import Representation
 
 
-class Probe(Objective):
+class Probe(Wrapped):
     """Trains an objective's layers on detached representations, to log its value.
 
     The whole objective becomes the critic: it has an optimizer of its own, is clipped on its own,
@@ -21,35 +22,9 @@ class Probe(Objective):
         objective: builds the objective to be watched.
     """
 
-    def __init__(self, sizes: Mapping[str, Sizes], objective: ObjectiveFactory) -> None:
-        inner = objective(sizes)
-        super().__init__(sizes, inner.source, inner.target)
-        self.inner = inner
-        self.minimum_rows = inner.minimum_rows
-
     def critic_parameters(self) -> list[nn.Parameter]:
         """Return all parameters of the watched objective."""
         return list(self.inner.parameters())
-
-    def allocate(self, context: StageContext) -> None:
-        """Tell the watched objective."""
-        self.inner.allocate(context)
-
-    def begin_stage(self, context: StageContext) -> None:
-        """Tell the watched objective."""
-        self.inner.begin_stage(context)
-
-    def set_epoch(self, epoch: float, length: float) -> None:
-        """Tell the watched objective."""
-        self.inner.set_epoch(epoch, length)
-
-    def observe(self, scores: Mapping[str, float]) -> None:
-        """Tell the watched objective."""
-        self.inner.observe(scores)
-
-    def roles(self) -> frozenset[str]:
-        """Return what the watched objective reads."""
-        return self.inner.roles()
 
     def forward(
         self, representations: Mapping[str, Representation], batch: Batch
