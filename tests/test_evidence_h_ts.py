@@ -127,7 +127,7 @@ def test_without_a_comparison_the_message_says_what_to_run(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
-    """A comparison of two students for two epochs in a small world."""
+    """The folder of a comparison of two students for two epochs in a small world."""
     folder = tmp_path_factory.mktemp("study")
     content = {
         "configs": [
@@ -143,20 +143,20 @@ def comparison(tmp_path_factory):
         "metrics": ["accuracy"],
         "threads": 1,
     }
-    path = folder / "study.yaml"
+    path = folder / "h_ts.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        compare(["--config", str(path), "--out", str(folder / "out")])
-    return path, folder / "out"
+        compare(["--config", str(path), "--out", str(folder / "evidence-h_ts")])
+    return folder
 
 
 def test_a_student_is_looked_into_with_the_comparisons_teacher(comparison, monkeypatch, capsys):
-    path, out = comparison
-    arguments = ["--config", str(path), "--out", str(out), "--methods", "none", "hinge"]
-    monkeypatch.setattr(sys, "argv", ["h_ts_diagnosis.py", *arguments, "--folds", ""])
-    diagnosis.main()
-    none, hinge = diagnosis.kept(out / "diagnosis.csv").values()
+    monkeypatch.setattr(diagnosis, "HERE", comparison)
+    out = comparison / "results"
+    arguments = ["--runs", str(comparison), "--out", str(out), "--methods", "none", "hinge"]
+    diagnosis.main([*arguments, "--folds", ""])
+    none, hinge = diagnosis.kept(out / "h_ts_diagnosis.csv").values()
     assert none.d_val is None
     assert 0 <= hinge.d_val <= 1
     assert hinge.g_val < 1
@@ -169,15 +169,16 @@ def test_a_student_is_looked_into_with_the_comparisons_teacher(comparison, monke
 
     monkeypatch.setattr(diagnosis, "diagnose", again)
     capsys.readouterr()
-    diagnosis.main()
+    diagnosis.main([*arguments, "--folds", ""])
     assert "| hinge | " in capsys.readouterr().out
 
 
 def test_without_the_comparison_there_is_no_teacher_to_learn_from(comparison, tmp_path):
-    path, _ = comparison
-    (first, *_) = Plan(read_comparison(path), Selection(methods=["none"])).runs()
+    plan = Plan(read_comparison(comparison / "h_ts.yaml"), Selection(methods=["none"]))
     with pytest.raises(ValueError, match="has no teacher for 'none, seed 0'"):
-        diagnosis.diagnose(first, Store(tmp_path))
+        diagnosis.diagnose(plan.runs()[0], Store(tmp_path))
+    with pytest.raises(SystemExit):
+        diagnosis.main(["--runs", str(tmp_path), "--out", str(tmp_path)])
 
 
 def test_the_entropy_without_the_source_is_that_of_a_gaussian():

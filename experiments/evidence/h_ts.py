@@ -69,7 +69,7 @@ class Row(NamedTuple):
     @property
     def adversarial_alone(self) -> bool:
         """Whether the adversary stands alone, in whatever variant."""
-        return not self.form.startswith((*EXPLICIT, "all ")) and " + " not in self.form
+        return not self.form.startswith((*EXPLICIT, "all three")) and " + " not in self.form
 
 
 def read(path: Path) -> dict[str, list[Row]]:

@@ -1,11 +1,12 @@
 """Why an H(T|S) term adds what it adds: discriminator, reconstructor and student, looked into.
 
-    cmkd compare --config experiments/evidence/h_ts.yaml
+    cmkd compare --config experiments/evidence/h_ts.yaml --jobs 2
+    cmkd compare --config experiments/evidence/h_ts_speech.yaml --jobs 2
     python experiments/evidence/h_ts_diagnosis.py
 
-trains the students of some methods once more, with the comparison's teachers and exactly as there,
+trains the students of some methods once more, with the comparisons' teachers and exactly as there,
 and measures at the end of their training, on training and validation samples; test samples are not
-read. What is measured is kept and not measured again. The columns:
+read. What is measured is kept and not measured again; h_ts_diagnosis.csv is written. The columns:
 
 * D train, D val: accuracy of the discriminator over real and reconstructed pairs. Near 1 it is
   sure, near 0.5 it cannot tell the reconstruction.
@@ -47,6 +48,9 @@ from cmkd.objectives import (
 from cmkd.representation import Representation
 from datamodules.base import CrossModalDataModule, Split
 
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+COMPARISONS = ("h_ts", "h_ts_speech")
 METHODS = (
     "none",
     "adversarial embedding 0.1",
@@ -68,6 +72,7 @@ METHODS = (
     "gaussian 1",
     "categorical tau 4 0.3",
     "categorical tau 4 1",
+    "all three 0.3",
 )
 ROLES = ("student", "teacher")
 
@@ -101,8 +106,8 @@ def diagnose(run: Run, store: Store) -> Diagnosis:
     teacher = shared_teacher(build(parsed))
     if teacher is None or not store.teacher(teacher.key).is_file():
         raise ValueError(
-            f"{store.folder} has no teacher for '{run.name}': run `cmkd compare` of this config, "
-            "or name its folder with --out"
+            f"{store.folder} has no teacher for '{run.name}': run its `cmkd compare` (--again "
+            "if its code has changed since), or name its folder's folder with --runs"
         )
     # The probe draws nothing and pulls nothing: the student is the same as without it.
     built = build(
@@ -243,32 +248,56 @@ def table(found: Sequence[Diagnosis]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def wanted(name: str, options: argparse.Namespace) -> list[Run]:
+    """Return the runs of one comparison that are to be looked into."""
+    comparison = read_comparison(HERE / f"{name}.yaml")
+    methods = [method for method in options.methods if method in comparison.methods]
+    groups = None
+    if options.groups is not None:
+        groups = [group for group in options.groups if group in comparison.groups]
+    selection = Selection(groups=groups, methods=methods, folds=options.folds)
+    return Plan(comparison, selection).runs()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is not measured yet, print a table a data set."""
-    here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--config", type=Path, default=here / "h_ts.yaml", help="the comparison")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/compare/evidence-h_ts"), help="its folder"
+    add = parser.add_argument
+    add(
+        "--runs", type=Path, default=Path("runs/compare"), help="where the comparisons' folders are"
     )
-    parser.add_argument("--groups", nargs="*", help="data sets (default: all)")
-    parser.add_argument("--folds", nargs="*", default=["0", "1", "2"], help="(default: 0 1 2)")
-    parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    options = parser.parse_args()
+    add("--out", type=Path, default=ROOT / "experiments/results", help="folder to write into")
+    add("--groups", nargs="*", help="data sets (default: all)")
+    add("--folds", nargs="*", default=["0", "1", "2"], help="(default: 0 1 2)")
+    add("--methods", nargs="*", default=list(METHODS))
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    comparison = read_comparison(options.config)
-    selection = Selection(groups=options.groups, methods=options.methods, folds=options.folds)
-    runs = Plan(comparison, selection).runs()
-    store, path = Store(options.out), options.out / "diagnosis.csv"
+    everything: list[Diagnosis] = []
+    for name in COMPARISONS:
+        store = Store(options.runs / f"evidence-{name}")
+        if store.folder.is_dir():
+            everything += measured(wanted(name, options), store)
+    if not everything:
+        parser.error(
+            f"there is nothing to look into in {options.runs}: run the comparison first, or name "
+            "--runs, --groups, --folds and --methods that it has"
+        )
+    for group in dict.fromkeys(diagnosis.group for diagnosis in everything):
+        print(f"\n### {group}\n\n{table([d for d in everything if d.group == group])}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    keep(options.out / "h_ts_diagnosis.csv", everything)
+
+
+def measured(runs: Sequence[Run], store: Store) -> list[Diagnosis]:
+    """Return what was measured of runs, after measuring what was not."""
+    path = store.folder / "diagnosis.csv"
     done = kept(path)
     for run in runs:
         if run.key not in done:
             print(run.name, flush=True)
             done[run.key] = diagnose(run, store)
             keep(path, done.values())
-    for group in dict.fromkeys(run.group for run in runs):
-        found = [done[run.key] for run in runs if run.group == group]
-        print(f"\n### {group}\n\n{table(found)}")
+    return [done[run.key] for run in runs]
 
 
 if __name__ == "__main__":
