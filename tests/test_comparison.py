@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cmkd.compare.choice import Choice, Choices
 from cmkd.compare.command import main as compare
+from cmkd.compare.plan import Place
 from cmkd.compare.statistics import t_interval
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -67,6 +69,19 @@ def test_the_distance_to_the_best_method_is_paired_too(runs):
     assert rows["kd"].behind == 0
     assert rows["amid"].behind == pytest.approx(expected.mean)
     assert rows["amid"].behind_half == pytest.approx(expected.half_width)
+
+
+def test_what_was_chosen_is_counted_over_the_folds(runs):
+    rate, weight = "model.optimizer.init_args.lr", "model.student_terms.kd.weight"
+    places = [("0", 0.3), ("1", 1.0), ("2", 0.3)]
+    choices = {
+        Place("one way", "kd", fold): Choice({rate: 0.001, weight: value}, 0.5, 3)
+        for fold, value in places
+    }
+    Choices(choices).write(runs / "ravdess-compare" / "tuned.yaml", "a command")
+    rows = rows_of(runs)
+    assert rows["kd"].chosen == "0.3: 2, 1.0: 1"
+    assert rows["none"].chosen == ""
 
 
 def test_table_csv_and_figure_are_written(runs, tmp_path, capsys):

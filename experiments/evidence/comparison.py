@@ -12,6 +12,7 @@ same way.
 
 import argparse
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from cmkd.compare.choice import Choices
 from cmkd.compare.statistics import Interval, t_interval
 from cmkd.compare.store import write_csv
 
@@ -54,6 +56,8 @@ class Row:
         gain_half: half of its interval, None for one pair.
         behind: mean paired difference of the setting's best method to this one.
         behind_half: half of its interval.
+        chosen: values of what was tuned, with the number of folds that chose them on validation
+            data; the student's learning rate, chosen for all methods together, is not among them.
     """
 
     setting: str
@@ -66,6 +70,7 @@ class Row:
     gain_half: float | None
     behind: float | None
     behind_half: float | None
+    chosen: str
 
     @property
     def clear(self) -> bool:
@@ -93,7 +98,7 @@ def read(folder: Path, name: str) -> list[Row]:
             if line["teacher_accuracy"]:
                 teacher = 100 * float(line["teacher_accuracy"])
                 teachers.setdefault((group, method), []).append(teacher)
-    rows = []
+    rows, tuned = [], chosen(folder / "tuned.yaml")
     for group, methods in students.items():
         setting = f"{name}, {group}" if group else name
         if BASELINE not in methods:
@@ -115,9 +120,25 @@ def read(folder: Path, name: str) -> list[Row]:
                     gain_half=None if gain is None else gain.half_width,
                     behind=None if behind is None else behind.mean,
                     behind_half=None if behind is None else behind.half_width,
+                    chosen=tuned.get((group, method), ""),
                 )
             )
     return rows
+
+
+def chosen(path: Path) -> dict[tuple[str, str], str]:
+    """Return what was chosen of each group and method, nothing where nothing was tuned."""
+    if not path.is_file():
+        return {}
+    values: dict[tuple[str, str], Counter[str]] = {}
+    for place, choice in Choices.read(path).by_place.items():
+        # Behind the shared settings stands the method's own.
+        last = list(choice.setting.values())[-1]
+        values.setdefault((place.group, place.method), Counter())[str(last)] += 1
+    return {
+        place: ", ".join(f"{value}: {count}" for value, count in sorted(counts.items()))
+        for place, counts in values.items()
+    }
 
 
 def _paired(scores: Scores, others: Scores) -> Interval | None:

@@ -24,6 +24,8 @@ from rich.table import Table
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 QUICK = Path("runs/evidence/quick")
+#: The clips' training in the quick run.
+SHORT = ("--methods", "none", "amid", "--model.teacher_epochs", "1", "--trainer.max_epochs", "2")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def steps() -> list[Step]:
         comparison("mosi/compare.yaml", *one),
         comparison("spoken_digits/compare.yaml", *fold),
         comparison("avmnist/compare.yaml", *fold),
+        comparison("quickstart/compare.yaml", "--seeds", "0", *SHORT, tune=False),
         script("comparison", *runs),
     ]
 
