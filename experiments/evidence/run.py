@@ -68,13 +68,6 @@ def steps() -> list[Step]:
     one = ("--seeds", "0")
     fold = (*one, "--folds", "0")
     return [
-        script("gaussians", "--quick"),
-        comparison("evidence/weak_teacher_world.yaml", "--folds", "0", "1", tune=False),
-        comparison("evidence/weak_teacher_ravdess.yaml", *fold, tune=False),
-        script("weak_teacher", *runs),
-        comparison("evidence/h_ts.yaml", "--folds", "0", tune=False),
-        comparison("evidence/h_ts_speech.yaml", "--folds", "0", tune=False),
-        script("h_ts", *runs),
         comparison("ravdess/compare.yaml", *fold),
         comparison("ucf51/compare.yaml", *fold),
         comparison("mosi/compare.yaml", *one),
@@ -82,6 +75,13 @@ def steps() -> list[Step]:
         comparison("avmnist/compare.yaml", *fold),
         comparison("quickstart/compare.yaml", "--seeds", "0", *SHORT, tune=False),
         script("comparison", *runs),
+        script("gaussians", "--quick"),
+        comparison("evidence/weak_teacher_world.yaml", "--folds", "0", "1", tune=False),
+        comparison("evidence/weak_teacher_ravdess.yaml", *fold, tune=False),
+        script("weak_teacher", *runs),
+        comparison("evidence/h_ts.yaml", "--folds", "0", tune=False),
+        comparison("evidence/h_ts_speech.yaml", "--folds", "0", tune=False),
+        script("h_ts", *runs),
     ]
 
 
