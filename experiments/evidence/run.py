@@ -24,6 +24,8 @@ from rich.table import Table
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 QUICK = Path("runs/evidence/quick")
+#: The forms of H(T|S) in the quick run.
+FORMS = ("--methods", "none", "adversarial embedding 0.3", "gaussian 0.3", "categorical tau 4 0.3")
 #: The clips' training in the quick run.
 SHORT = ("--methods", "none", "amid", "--model.teacher_epochs", "1", "--trainer.max_epochs", "2")
 
@@ -79,9 +81,10 @@ def steps() -> list[Step]:
         comparison("evidence/weak_teacher_world.yaml", "--folds", "0", "1", tune=False),
         comparison("evidence/weak_teacher_ravdess.yaml", *fold, tune=False),
         script("weak_teacher", *runs),
-        comparison("evidence/h_ts.yaml", "--folds", "0", tune=False),
-        comparison("evidence/h_ts_speech.yaml", "--folds", "0", tune=False),
+        comparison("evidence/h_ts.yaml", "--folds", "0", *FORMS, tune=False),
+        comparison("evidence/h_ts_speech.yaml", "--folds", "0", *FORMS, tune=False),
         script("h_ts", *runs),
+        script("h_ts_diagnosis", *runs, "--folds", "0", *FORMS),
     ]
 
 
