@@ -5,11 +5,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize, one_hot
+from torch.nn.functional import cross_entropy, normalize
 
 from cmkd.batch import Batch
 from cmkd.distributed import gather_rows, mean_over_ranks, rank, world_size
 from cmkd.objectives.base import Objective, ObjectiveOutput, masked_mean
+from cmkd.objectives.blocked_logits import MAX_LOGITS, in_blocks_of_rows
 from cmkd.objectives.mlp import MLP
 from cmkd.objectives.negative_queue import NegativeQueue, QueuedNegatives
 from cmkd.objectives.numerics import (
@@ -30,6 +31,7 @@ def info_nce(
     temperature: float | Tensor,
     mask: Tensor | None = None,
     queue: QueuedNegatives | None = None,
+    max_logits: int = MAX_LOGITS,
 ) -> Tensor:
     """Symmetric InfoNCE of the local rows, against the candidates of all ranks.
 
@@ -42,6 +44,9 @@ def info_nce(
     arXiv 1807.03748, 2018; symmetric as in CLIP (Learning Transferable Visual Models From Natural
     Language Supervision, Radford et al., ICML 2021).
 
+    Where a batch and its candidates are large, the logits are computed in blocks of rows and again
+    in the backward, so that memory grows with the batch and not with its square.
+
     Args:
         x: (B, D), any scale: rows are L2-normalised here. All ranks hold the same B.
         y: (B, D), the partner of each row.
@@ -49,6 +54,7 @@ def info_nce(
         mask: (B,) bool, valid rows; the others are no candidates, and their own losses are finite
             numbers without meaning. None means all.
         queue: further negatives, x's as its source and y's as its target; they get no gradient.
+        max_logits: how many are held at once; beyond it they are computed in blocks.
 
     Returns:
         (B,) nats, in float32 at least and whatever autocast says.
@@ -72,28 +78,56 @@ def info_nce(
         candidates = gather_rows(torch.stack(local, dim=1)).flip(1).unbind(1)
         own = torch.arange(rows, device=x.device) + rank() * rows
         valid = gather_rows(mask)
+        queued: list[tuple[Tensor, Tensor] | None] = [None, None]
+        if queue is not None:
+            queued = [(queue.target, queue.allowed), (queue.source, queue.allowed)]
+        losses = [
+            _one_way(z, own, others, valid, temperature, further, max_logits)
+            for z, others, further in zip(local, candidates, queued, strict=True)
+        ]
+        return (losses[0] + losses[1]) / 2
+
+
+def _one_way(
+    anchors: Tensor,
+    own: Tensor,
+    candidates: Tensor,
+    valid: Tensor,
+    temperature: float | Tensor,
+    queued: tuple[Tensor, Tensor] | None,
+    max_logits: int,
+) -> Tensor:
+    """Return the (B,) cross-entropies of unit vectors among their candidates.
+
+    Args:
+        anchors: (B, D).
+        own: (B,) which candidate is an anchor's partner.
+        candidates: (N, D).
+        valid: (N,) bool, which of them count.
+        temperature: divides the cosines.
+        queued: further negatives (Q, D), and which of them an anchor has, (B, Q) bool.
+        max_logits: how many are held at once.
+    """
+    further, allowed = (None, []) if queued is None else (queued[0].to(anchors), [queued[1]])
+
+    def losses(anchors: Tensor, own: Tensor, *allowed: Tensor) -> Tensor:
         # A row is always a candidate of its own: an invalid row's softmax over nothing would be
         # NaN, and so would be its gradient, even behind a mask.
-        allowed = valid | one_hot(own, valid.shape[0]).bool()
-        logits = [
-            _scores(z, others, temperature, allowed)
-            for z, others in zip(local, candidates, strict=True)
-        ]
-        if queue is not None:
-            earlier = [
-                _scores(z, others.to(z), temperature, queue.allowed)
-                for z, others in zip(local, (queue.target, queue.source), strict=True)
-            ]
-            logits = [torch.cat(pair, dim=1) for pair in zip(logits, earlier, strict=True)]
-        losses = [cross_entropy(scores, own, reduction="none") for scores in logits]
-        return (losses[0] + losses[1]) / 2
+        counts = valid.repeat(len(own), 1).scatter_(1, own[:, None], True)
+        logits = _scores(anchors, candidates, temperature, counts)
+        if further is not None:
+            logits = torch.cat([logits, _scores(anchors, further, temperature, *allowed)], dim=1)
+        return cross_entropy(logits, own, reduction="none")
+
+    columns = len(candidates) + (0 if further is None else len(further))
+    return in_blocks_of_rows(losses, [anchors, own, *allowed], columns, max_logits)
 
 
 def _scores(
     anchors: Tensor, candidates: Tensor, temperature: float | Tensor, allowed: Tensor
 ) -> Tensor:
     """Return the (B, N) logits of unit vectors (B, D) and (N, D), -inf where not allowed."""
-    return (anchors @ candidates.T / temperature).masked_fill(~allowed, -math.inf)
+    return (anchors @ candidates.T / temperature).masked_fill_(~allowed, -math.inf)
 
 
 def mutual_information_bound(loss: Tensor, candidates: Tensor) -> Tensor:
