@@ -61,9 +61,11 @@ class CRD(Objective):
     stays. Then the entries of the batch move towards its embeddings.
 
     Negatives are drawn from all other samples, with replacement; the authors' loader of CIFAR
-    draws them from other classes. Against ``shared_negatives`` every anchor of a batch meets the
-    same draws, less its own sample's: one small matrix product instead of a score for every
-    sample of the training set.
+    draws them from other classes. With ``shared_negatives``, which is not the published form,
+    every anchor of a batch meets the same K draws, less its own sample's: one product with K
+    entries instead of one with the whole bank and a copy of it, so that time and memory no longer
+    grow with the training set. A row keeps K (N - 1) / N of the draws on average, and the rows'
+    draws are no longer independent of each other.
 
     The target is detached. Bank and constants are saved, and the same on all ranks.
 
@@ -162,15 +164,15 @@ class CRD(Objective):
 
     def _scores(self, anchors: Tensor, bank: Tensor, index: Tensor, drawn: Tensor) -> Tensor:
         """Return the (B, 1 + K) scores of the own entry and of the drawn ones."""
-        bank = bank.to(anchors)
-        own = (anchors * bank[index]).sum(dim=1, keepdim=True)
+        own = (anchors * bank[index].to(anchors)).sum(dim=1, keepdim=True)
         if self.shared_negatives:
-            others = inner_products(anchors, bank[drawn[0]])
+            others = inner_products(anchors, bank[drawn[0]].to(anchors))
             others = others.masked_fill(drawn == index[:, None], -math.inf)
         else:
             # All products, of which the draws pick theirs: K vectors a row would be far more to
-            # move than one product with the bank.
-            others = inner_products(anchors, bank).gather(1, drawn)
+            # move than one product with the bank. A copy of it, since the bank is written before
+            # backward reads it.
+            others = inner_products(anchors, bank.to(anchors, copy=True)).gather(1, drawn)
         return torch.cat([own, others], dim=1) / self.temperature
 
     @torch.no_grad()
