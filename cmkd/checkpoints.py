@@ -1,8 +1,9 @@
 """What a checkpoint must fit, and the loading of a teacher from one."""
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,33 @@ def difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> s
     )
 
 
+def read_plain(file: IO[bytes], path: str, map_location: Any = "cpu") -> Any:
+    """Read tensors and plain data; everything else is refused, as reading it could run code.
+
+    Args:
+        file: open for reading.
+        path: its name, for messages.
+        map_location: where the tensors go, as of ``torch.load``.
+
+    Raises:
+        ValueError: when the file holds anything else or is damaged.
+    """
+    try:
+        return torch.load(file, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        # torch's own advice is to load it without the protection.
+        raise ValueError(
+            f"'{path}' cannot be read as a checkpoint: it is damaged, or holds more than tensors "
+            "and plain data, which could run code and is not loaded. Checkpoints of cmkd hold "
+            "nothing else: take the file that the run wrote"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"'{path}' cannot be read as a checkpoint ({error}); it is damaged or cut short: take "
+            "another one of the run (last.ckpt, best.ckpt), or copy it again"
+        ) from error
+
+
 def read_checkpoint(path: str) -> dict[str, Any]:
     """Read a checkpoint without executing anything in it.
 
@@ -45,10 +73,8 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no checkpoint '{path}'")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"'{path}' cannot be read as a checkpoint: {error}") from error
+    with Path(path).open("rb") as file:
+        checkpoint = read_plain(file, path)
     check_origin(checkpoint, path)
     loaded: dict[str, Any] = checkpoint
     return loaded
