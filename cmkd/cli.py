@@ -9,10 +9,16 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from cmkd import prepare
-from cmkd.callbacks import ResultsTable, RunConfig, StageCheckpoint, StageProgressBar
+from cmkd.callbacks import (
+    ResultsTable,
+    RunConfig,
+    StageCheckpoint,
+    StageProgressBar,
+    StopOnSignal,
+)
 from cmkd.compare import command
 from cmkd.distillation import CrossModalDistillation
-from cmkd.runs import RunOptions, default_loggers, run_folder
+from cmkd.runs import RunOptions, checkpoint_to_resume, default_loggers, run_folder
 
 _DESCRIPTION = (
     "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files; "
@@ -51,6 +57,15 @@ class CrossModalCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Let the config stand: a checkpoint's hyper-parameters do not overwrite it."""
 
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint that the run goes on from."""
+        if self.subcommand == "fit":
+            config = self.config["fit"]
+            options = RunOptions(**config["run"].as_dict())
+            config["ckpt_path"] = checkpoint_to_resume(
+                options, config.get("ckpt_path"), config["checkpoint"].get("dirpath")
+            )
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer the run's folder, loggers and progress bar."""
         options: RunOptions = self._get(self.config_init, "run")
@@ -67,7 +82,7 @@ class CrossModalCLI(LightningCLI):
         if given.get("enable_progress_bar") is not False:
             callbacks.append(StageProgressBar())
         if fitting:
-            callbacks.append(ResultsTable())
+            callbacks += [ResultsTable(), StopOnSignal()]
         kwargs["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
 

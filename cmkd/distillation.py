@@ -22,7 +22,6 @@ from cmkd.networks.fusion import Concatenation, FusionFactory
 from cmkd.networks.roles import EncoderFactory, NetworkConfig, RoleBuilder
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
-from cmkd.optimization import check_precision
 from cmkd.randomness import seed_step
 from cmkd.representation import Representation
 from cmkd.schedules import Schedule
@@ -36,6 +35,7 @@ from cmkd.stages import (
 from cmkd.subsets import drop_modalities, network_of, restricted
 from cmkd.tasks import Classification, TaskFactory
 from cmkd.terms import Term, Terms
+from cmkd.trainer_checks import check_trainer
 
 
 class CrossModalDistillation(StagedModule):
@@ -198,7 +198,7 @@ class CrossModalDistillation(StagedModule):
         """Load the teacher from ``teacher_checkpoint``, unless a resumed run brings its own."""
         if stage != "fit":
             return
-        check_precision(str(self.trainer.precision))
+        check_trainer(self.trainer, self)
         if self.teacher_checkpoint is not None and self.trainer.ckpt_path is None:
             self.progress.scores |= load_teacher(self.teacher_checkpoint, self.networks)
             rank_zero_info(

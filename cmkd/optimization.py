@@ -112,19 +112,3 @@ def accumulation_window(batch: int, batches: float, accumulate: int) -> tuple[in
     start = batch - batch % accumulate
     length = int(min(accumulate, batches - start))
     return length, batch == start, batch == start + length - 1
-
-
-def check_precision(precision: str) -> None:
-    """Refuse fp16 mixed precision.
-
-    With two optimizers the gradient scaler is updated between their steps, and clipping would see
-    scaled gradients.
-
-    Raises:
-        ValueError: for ``16-mixed`` and ``16-true``.
-    """
-    if precision.startswith("16"):
-        raise ValueError(
-            f"trainer.precision '{precision}' is not supported with two optimizers; use "
-            "'bf16-mixed' or '32-true'"
-        )

@@ -9,7 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 
 @dataclass
@@ -25,6 +27,8 @@ class RunOptions:
             else ``offline``. ``wandb sync`` uploads an offline run later.
         project: Weights & Biases project.
         tensorboard: also write TensorBoard files (needs ``pip install cmkd[tensorboard]``).
+        resume: let a fit go on from ``last.ckpt`` if ``dir`` holds one, so that one command starts
+            a run and, given again after a kill, continues it.
     """
 
     dir: str | None = None
@@ -33,6 +37,7 @@ class RunOptions:
     wandb: Literal["offline", "online", "disabled"] | None = None
     project: str = "cmkd"
     tensorboard: bool = False
+    resume: bool = False
 
 
 def run_folder(options: RunOptions, configs: Sequence[str], ckpt_path: str | None) -> Path:
@@ -49,6 +54,32 @@ def run_folder(options: RunOptions, configs: Sequence[str], ckpt_path: str | Non
         return Path(ckpt_path).parent.parent
     name = options.name or config_name(configs)
     return Path(options.root) / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def checkpoint_to_resume(
+    options: RunOptions, ckpt_path: str | None, folder: str | None
+) -> str | None:
+    """Return the checkpoint from which a fit goes on, None where it begins.
+
+    Args:
+        options: what the user said.
+        ckpt_path: the checkpoint that the user named.
+        folder: of the checkpoints; None for that within the run's folder.
+
+    Raises:
+        ValueError: for ``run.resume`` without ``run.dir``, or beside a named checkpoint.
+    """
+    if not options.resume:
+        return ckpt_path
+    if options.dir is None:
+        raise ValueError("run.resume looks for last.ckpt in the run's folder; name it by run.dir")
+    if ckpt_path is not None:
+        raise ValueError(
+            f"run.resume goes on from last.ckpt in '{options.dir}', ckpt_path from '{ckpt_path}'; "
+            "leave one of them out"
+        )
+    last = Path(folder or Path(options.dir) / "checkpoints") / "last.ckpt"
+    return str(last) if last.is_file() else None
 
 
 def config_name(configs: Sequence[str]) -> str:
@@ -92,6 +123,7 @@ class AppendingCSVLogger(CSVLogger):
         self._folder = folder
 
     @property
+    @rank_zero_experiment  # The other ranks would move aside the file that rank 0 has begun.
     def experiment(self) -> object:
         """Return the writer; an earlier file is moved aside before it is made."""
         if self._experiment is None:
@@ -122,7 +154,8 @@ def _wandb_logger(project: str, folder: Path, mode: str) -> Logger:
     # Lightning would go on in a run that an earlier fit of this process left open.
     wandb.finish()
     logging.getLogger("wandb").setLevel(logging.ERROR)
-    folder.mkdir(parents=True, exist_ok=True)
+    # The time in the folder's name may be another one on another rank; only rank 0 writes.
+    rank_zero_only(folder.mkdir)(parents=True, exist_ok=True)
     # W&B allows letters, digits, - and _ in an id.
     identity = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(folder.parts[-3:])).strip("-")
     return WandbLogger(

@@ -5,6 +5,7 @@ of it is saved: everything but the networks, the losses and the metrics themselv
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 from lightning.pytorch import LightningModule, Trainer
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmkd.checkpoints import ENTRY, check_fit, check_origin
+from cmkd.distributed import keep_from_broadcast
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.networks.roles import RoleBuilder
 from cmkd.objectives.base import StageContext
@@ -89,6 +91,7 @@ class StagedModule(LightningModule):
         for stage in self.progress.stages:
             for objective in stage.terms.by_name().values():
                 objective.allocate(context)
+        keep_from_broadcast(self)
 
     def _context(self) -> StageContext:
         networks = dict(self.networks.items())
@@ -193,12 +196,24 @@ class StagedModule(LightningModule):
         length, first, last = accumulation_window(batch_idx, batches, self.accumulate)
         if first:
             self._stepper.zero_grad(self.stage.name)
-        self.manual_backward(loss / length)
+        with nullcontext() if last else self._no_reduction():
+            self.manual_backward(loss / length)
         if not last:
             return {}
         wrapped = self.optimizers()
         wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
         return self._stepper.step(self.stage.name, wrapped, rate_factor)
+
+    def _no_reduction(self) -> AbstractContextManager[None]:
+        """Return a context whose backward adds to this rank's gradients alone.
+
+        Ranks need not average before the backward that ends a window of batches.
+        """
+        wrapped = self.trainer.strategy.model
+        if isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            context: AbstractContextManager[None] = wrapped.no_sync()
+            return context
+        return nullcontext()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the state dict does not hold; plain data and tensors only."""

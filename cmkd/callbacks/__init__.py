@@ -5,5 +5,13 @@ from cmkd.callbacks.config import RunConfig
 from cmkd.callbacks.progress import StageProgressBar
 from cmkd.callbacks.results import ResultsTable
 from cmkd.callbacks.ridge_probe import RidgeProbe
+from cmkd.callbacks.stop_signal import StopOnSignal
 
-__all__ = ["ResultsTable", "RidgeProbe", "RunConfig", "StageCheckpoint", "StageProgressBar"]
+__all__ = [
+    "ResultsTable",
+    "RidgeProbe",
+    "RunConfig",
+    "StageCheckpoint",
+    "StageProgressBar",
+    "StopOnSignal",
+]

@@ -3,13 +3,13 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cmkd.distributed import gather_rows
+from cmkd.distributed import Replicated, gather_rows
 from cmkd.objectives.numerics import unit_vectors
 
 
-class MemoryBank(nn.Module):
+class MemoryBank(Replicated):
     """Slowly moving embeddings of the training set.
 
     After Unsupervised Feature Learning via Non-Parametric Instance Discrimination, Wu, Xiong, Yu,

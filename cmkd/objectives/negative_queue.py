@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cmkd.distributed import gather_rows
+from cmkd.distributed import Replicated, gather_rows
 from cmkd.objectives.numerics import full_precision, unit_vectors
 
 #: Stands for the sample number of a place that is still empty, and of a masked row.
@@ -27,7 +27,7 @@ class QueuedNegatives:
     allowed: Tensor
 
 
-class NegativeQueue(nn.Module):
+class NegativeQueue(Replicated):
     """The newest embeddings of all ranks, in pairs, first in first out.
 
     After Momentum Contrast for Unsupervised Visual Representation Learning, He, Fan, Wu, Xie,
@@ -36,7 +36,8 @@ class NegativeQueue(nn.Module):
     that the networks would no longer give.
 
     The content is saved with checkpoints and the same on all ranks: rows are gathered before they
-    are written, which every rank does in place.
+    are written, which every rank does in place. It does not depend on how many ranks there are:
+    the rows of a batch enter in the order of their sample numbers.
 
     Args:
         size: how many pairs it holds, Q.
@@ -89,9 +90,12 @@ class NegativeQueue(nn.Module):
                 "the queue at least as large, or the batch smaller"
             )
         # Valid rows first, so that they fill the queue without gaps; shapes stay fixed, and the
-        # places behind them are written with what they hold.
-        valid_first = (sample == NO_SAMPLE).int().argsort(stable=True)
-        sample, pairs = sample[valid_first], pairs[valid_first].to(self.source.dtype)
+        # places behind them are written with what they hold. By number, since ranks deal a batch
+        # among themselves in another order, and where the queue ends within a batch the order
+        # decides what is pushed out.
+        last = torch.iinfo(sample.dtype).max
+        by_number = sample.masked_fill(sample == NO_SAMPLE, last).argsort(stable=True)
+        sample, pairs = sample[by_number], pairs[by_number].to(self.source.dtype)
         valid = sample != NO_SAMPLE
         places = (self.oldest + torch.arange(len(sample), device=sample.device)) % size
         self.sample[places] = sample.where(valid, self.sample[places])
