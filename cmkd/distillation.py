@@ -34,6 +34,7 @@ from cmkd.stages import (
 )
 from cmkd.subsets import drop_modalities, network_of, restricted
 from cmkd.tasks import Classification, TaskFactory
+from cmkd.teacher_cache import TeacherCache
 from cmkd.terms import Term, Terms
 from cmkd.trainer_checks import check_trainer
 
@@ -87,6 +88,9 @@ class CrossModalDistillation(StagedModule):
             in-batch contrastive losses still see one batch's candidates.
         entropy_probe: train a Gaussian probe beside the student, to log an upper bound on H(T|S)
             (``train/entropy_nats``) whichever objective is used. It pulls no network.
+        cache_teacher: run frozen networks once on each training sample and keep what they gave in
+            the run's folder. Needs data without augmentation (``data.init_args.augment: false``;
+            feature vectors have none).
 
     Raises:
         ValueError: for arguments that contradict each other; the message names them.
@@ -117,6 +121,7 @@ class CrossModalDistillation(StagedModule):
         gradient_clip_norm: float | None = None,
         accumulate: int = 1,
         entropy_probe: bool = True,
+        cache_teacher: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -134,6 +139,8 @@ class CrossModalDistillation(StagedModule):
         self.schedule = schedule or Schedule()
         self.gradient_clip_norm = gradient_clip_norm
         self.accumulate = accumulate
+        self.cache_teacher = cache_teacher
+        self._teacher_cache: TeacherCache | None = None
         # Part of the checkpoint, so that a resumed run goes on with the first run's numbers.
         self.seed = torch.initial_seed()
 
@@ -206,6 +213,7 @@ class CrossModalDistillation(StagedModule):
                 f"(validation metrics: {self.progress.scores})"
             )
         self.allocate(train_samples(self.trainer))
+        self._teacher_cache = TeacherCache(self.trainer) if self.cache_teacher else None
         student_stage = self.progress.stages[-1]
         if student_stage.first_epoch >= (self.trainer.max_epochs or float("inf")) > 0:
             rank_zero_warn(
@@ -248,9 +256,15 @@ class CrossModalDistillation(StagedModule):
         modalities = self.roles.modalities[network]
         probability = self.stage.config.modality_dropout.get(role, 0.0)
         batch = restricted(batch, role, modalities)
+        learns = network in self.stage.trained
+        if self._teacher_cache is not None and not learns and probability == 0:
+            with torch.no_grad():
+                return self._teacher_cache.represent(
+                    self.stage.name, role, batch, self.networks[network]
+                )
         if probability > 0:
             batch = drop_modalities(batch, modalities, probability)
-        with torch.set_grad_enabled(network in self.stage.trained):
+        with torch.set_grad_enabled(learns):
             representation: Representation = self.networks[network](batch)
         return representation
 

@@ -1,5 +1,6 @@
 """What a network gives to the objectives, and the widths they need to know beforehand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -20,7 +21,7 @@ class Representation:
 
     embedding: Tensor
     logits: Tensor
-    hidden: dict[str, list[Tensor]]
+    hidden: Mapping[str, list[Tensor]]
     valid: Tensor
 
     def detach(self) -> "Representation":

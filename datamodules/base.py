@@ -24,7 +24,8 @@ class SampleDataset(Protocol):
     """A dataset of one split.
 
     ``dataset[index, epoch]`` is a training sample, augmented as (seed, epoch, index) says;
-    ``dataset[index]`` is the same sample without augmentation.
+    ``dataset[index]`` is the same sample without augmentation. One that never augments may say so
+    by an attribute ``augments = False``.
     """
 
     def __len__(self) -> int: ...
@@ -105,6 +106,9 @@ class CrossModalDataModule(LightningDataModule):
         class_balanced: let every class come equally often in a training epoch, which is as long as
             before; by default every sample comes once.
         few_labels: hides the labels of most training samples; None: all are known.
+        augment: let training samples be other views of a clip in every epoch; False gives the view
+            that evaluation would, so that what a frozen teacher says of it can be cached
+            (``model.cache_teacher``). A file that does not decode then always stops the training.
         seed: seed of the order and the augmentation.
 
     Attributes:
@@ -129,6 +133,7 @@ class CrossModalDataModule(LightningDataModule):
         incomplete: IncompleteTraining | None = None,
         class_balanced: bool = False,
         few_labels: FewLabels | None = None,
+        augment: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -152,6 +157,7 @@ class CrossModalDataModule(LightningDataModule):
         self.incomplete = incomplete
         self.class_balanced = class_balanced
         self.few_labels = few_labels
+        self.augment = augment
         self.seed = seed
         self._datasets: dict[Split, SampleDataset] = {}
 
@@ -169,6 +175,11 @@ class CrossModalDataModule(LightningDataModule):
     def train_samples(self) -> int:
         """Return the number of training samples; their ``index`` counts up to it."""
         return len(self.dataset("train"))
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Return whether a training sample is the same in every epoch."""
+        return not (self.augment and getattr(self.dataset("train"), "augments", True))
 
     def build_dataset(self, split: Split, modalities: list[str]) -> SampleDataset:
         """Return the dataset of one split, reading nothing but the given modalities."""
@@ -235,6 +246,7 @@ class CrossModalDataModule(LightningDataModule):
                 if trainer
                 else None
             ),
+            augmented=self.augment,
         )
         collate_fn = self.collate_fn
         if self.few_labels is not None:

@@ -27,6 +27,8 @@ class FeatureRows:
         label: (N,) int64 classes or float32 values.
     """
 
+    augments = False
+
     def __init__(
         self,
         values: dict[str, Tensor],

@@ -25,6 +25,8 @@ class MemoryRows:
         label: (N,) int64.
     """
 
+    augments = False
+
     def __init__(
         self, values: Mapping[str, Tensor], place: Mapping[str, Tensor], label: Tensor
     ) -> None:

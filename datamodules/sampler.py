@@ -23,7 +23,7 @@ def sample_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, index + 1))
 
 
-class EpochSampler(DistributedSampler[tuple[int, int]]):
+class EpochSampler(DistributedSampler[int | tuple[int, int]]):
     """Shuffles a training set and yields ``(index, epoch)`` pairs, the same for the same epoch.
 
     Lightning calls ``set_epoch`` on it and, because it is a ``DistributedSampler``, leaves it
@@ -42,6 +42,8 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
             repeatedly; None: every sample comes once.
         batches_done: tells how many batches of the epoch are done when an iteration begins; None
             for always from the beginning.
+        augmented: False yields the index alone, for which a dataset gives the sample without
+            augmentation.
 
     Raises:
         ValueError: when the dataset is empty, batch_size is below 1, or rank is out of range.
@@ -56,13 +58,14 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         seed: int = 0,
         balanced_labels: NDArray[np.int64] | None = None,
         batches_done: Callable[[], int] | None = None,
+        augmented: bool = True,
     ) -> None:
         if len(dataset) == 0:
             raise ValueError("EpochSampler: the dataset is empty")
         if batch_size < 1:
             raise ValueError(f"EpochSampler.batch_size: must be at least 1, got {batch_size}")
         super().__init__(
-            cast("Dataset[tuple[int, int]]", dataset),
+            cast("Dataset[int | tuple[int, int]]", dataset),
             num_replicas=num_replicas,
             rank=rank,
             seed=seed,
@@ -74,8 +77,9 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         self._batch_size = batch_size
         self._batches_done = batches_done
         self._balanced_labels = balanced_labels
+        self._augmented = augmented
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[int | tuple[int, int]]:
         rng = np.random.default_rng((self.seed, self.epoch, 0))
         if self._balanced_labels is None:
             order = rng.permutation(self._dataset_length)
@@ -85,7 +89,7 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
         mine = itertools.islice(filled, self.rank, None, self.num_replicas)
         done = 0 if self._batches_done is None else self._batches_done()
         for index in itertools.islice(mine, done * self._batch_size, None):
-            yield index, self.epoch
+            yield (index, self.epoch) if self._augmented else index
 
 
 class LazyLoader(DataLoader[Item]):
