@@ -45,9 +45,10 @@ class MemoryBank(Replicated):
             self.register_buffer(name, entries.to(like))
 
     def entries(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return copies of the source's and the target's entries, (N, D) each.
+        """Return the source's and the target's entries, (N, D) each: the bank itself, no copies.
 
-        Copies, since the bank is written in place before backward reads what the anchors met.
+        ``update`` writes it in place, before backward reads what the anchors met: copy what goes
+        into the graph.
 
         Args:
             index: (B,) the sample numbers that will be looked up.
@@ -65,7 +66,7 @@ class MemoryBank(Replicated):
                 "training samples; the datamodule has to number them from 0 and to give their "
                 "number as 'train_samples'"
             )
-        return self.source.clone(), self.target.clone()
+        return self.source, self.target
 
     @torch.no_grad()
     def update(self, source: Tensor, target: Tensor, index: Tensor, mask: Tensor) -> None:
