@@ -80,9 +80,6 @@ class StageCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
-        # A resumed run writes over what it left: a kill between best.ckpt and last.ckpt leaves a
-        # best.ckpt that last.ckpt knows nothing of.
-        self._enable_version_counter = not self._goes_on(trainer)
         if stage == "fit" and trainer.is_global_zero:
             remove_parts(Path(str(self.dirpath)))
 
@@ -93,6 +90,9 @@ class StageCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the random states of the checkpoint."""
         super().on_train_start(trainer, pl_module)
+        # A resumed run writes over what it left: a kill between best.ckpt and last.ckpt leaves a
+        # best.ckpt that last.ckpt knows nothing of.
+        self._enable_version_counter = not self._goes_on(trainer)
         if self._rng_state is not None and trainer.is_global_zero:
             # Not before: setting up a run draws random numbers.
             set_rng_state(self._rng_state)
@@ -122,6 +122,12 @@ class StageCheckpoint(ModelCheckpoint):
         saved = self._last_global_step_saved
         self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         self._last_global_step_saved = saved
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``last.ckpt`` where the epoch was not the best: Lightning writes it with best."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _save_topk_checkpoint(
         self, trainer: Trainer, monitor_candidates: dict[str, Tensor]

@@ -1,7 +1,9 @@
 """Runs a training that is killed again and again: ``python -m tests.cmkd.survival.kill``.
 
+Arguments: folder, kills, seed, steps between checkpoints (0: a checkpoint an epoch).
+
 A process of its own that forks for every attempt: importing the library twenty times would take
-minutes. Prints a line of JSON: the batch and the file state at every kill.
+minutes. Prints a line of JSON: the batch that was reached, and the files, at every kill.
 """
 
 import json
@@ -20,7 +22,7 @@ import torch
 from tests.cmkd.survival.run import BATCHES, EPOCHS, Journal, fit, last
 
 
-def attempt(folder: Path, counter: mmap.mmap) -> int:
+def attempt(folder: Path, counter: mmap.mmap, every: int | None) -> int:
     """Fork a process that begins or goes on with the run; return its id."""
     child = os.fork()
     if child:
@@ -31,7 +33,7 @@ def attempt(folder: Path, counter: mmap.mmap) -> int:
             folder / "journal",
             lambda number: counter.__setitem__(slice(0, 8), struct.pack("q", number)),
         )
-        fit(folder, [journal])
+        fit(folder, [journal], every)
         code = 0
     finally:
         os._exit(code)
@@ -51,7 +53,7 @@ def kill_at(child: int, counter: mmap.mmap, batch: int, delay: float) -> int:
     return reached
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
+def main(folder: Path, kills: int, seed: int, every: int | None) -> None:
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     folder.mkdir(parents=True)
@@ -61,7 +63,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     record = []
     for moment in moments:
         counter[:8] = struct.pack("q", -1)
-        child = attempt(folder, counter)
+        child = attempt(folder, counter, every)
         reached = kill_at(child, counter, moment, numbers.uniform(0, 0.03))
         names = sorted(path.name for path in last(folder).parent.glob("*"))
         for name in names:
@@ -70,7 +72,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
                 torch.load(last(folder).parent / name, weights_only=True)
         record.append([reached, names])
     counter[:8] = struct.pack("q", -1)
-    child = attempt(folder, counter)
+    child = attempt(folder, counter, every)
     _, status = os.waitpid(child, 0)
     if status:
         raise SystemExit(f"the last attempt failed with status {status}")
@@ -78,4 +80,5 @@ def main(folder: Path, kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    steps = int(sys.argv[4])
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), steps or None)

@@ -67,15 +67,11 @@ def last(folder) -> Path:
     return checkpoints(folder) / "last.ckpt"
 
 
-def fit(folder, callbacks=(), every=SAVE_EVERY, trainer_arguments=None, **overrides) -> Trainer:
+def fit(folder, callbacks=(), every=SAVE_EVERY, max_epochs=EPOCHS, **overrides) -> Trainer:
     """Begin the run, or go on from its last checkpoint where there is one."""
     checkpoint = StageCheckpoint(dirpath=str(checkpoints(folder)), every_n_train_steps=every)
     trainer = make_trainer(
-        folder,
-        EPOCHS,
-        enable_checkpointing=True,
-        callbacks=[checkpoint, *callbacks],
-        **(trainer_arguments or {}),
+        folder, max_epochs, enable_checkpointing=True, callbacks=[checkpoint, *callbacks]
     )
     resumed = str(last(folder)) if last(folder).exists() else None
     # As `seed_everything` does; a resumed run goes on with its checkpoint's.
