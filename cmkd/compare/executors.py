@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cmkd.compare.plan import Run
 from cmkd.compare.worker import Worker
@@ -44,16 +44,42 @@ def next_run(waiting: Sequence[Run], last: Run | None, others: Iterable[Run | No
     return next((i for i, place in enumerate(places) if place not in taken), 0)
 
 
-def one_by_one(runs: Iterable[Run], worker: Worker) -> Generator[Event, None, None]:
-    """Do the runs in this process."""
-    prepared, waiting, run = False, list(runs), None
-    while waiting:
-        run = waiting.pop(next_run(waiting, run, ()))
-        yield Started(run)
-        if not prepared:
-            worker.prepare()
-            prepared = True
-        yield Finished(run, worker(run))
+class Executor(Protocol):
+    """Does runs, as often as it is asked to."""
+
+    def do(self, runs: Sequence[Run]) -> Generator[Event, None, None]:
+        """Do the runs and tell what happens."""
+        ...
+
+    def close(self) -> None:
+        """Stop what is still running."""
+        ...
+
+
+class OneByOne:
+    """Does runs in this process, one after the other.
+
+    Args:
+        worker: does one run.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._prepared = False
+
+    def do(self, runs: Sequence[Run]) -> Generator[Event, None, None]:
+        """Do the runs and tell what happens."""
+        waiting, run = list(runs), None
+        while waiting:
+            run = waiting.pop(next_run(waiting, run, ()))
+            yield Started(run)
+            if not self._prepared:
+                self._worker.prepare()
+                self._prepared = True
+            yield Finished(run, self._worker(run))
+
+    def close(self) -> None:
+        """Do nothing: what runs here ends before anything else begins."""
 
 
 @dataclass
@@ -100,39 +126,55 @@ class _Process:
         self.process.join()
 
 
-def several_at_once(runs: Iterable[Run], worker: Worker, jobs: int) -> Generator[Event, None, None]:
-    """Do the runs in processes that live as long as there are any.
+class SeveralAtOnce:
+    """Does runs in several processes, which stay for the next ones until they are stopped.
 
     Where there are GPUs, each process sees one of them.
 
     Args:
-        runs: what to do.
         worker: does one run.
         jobs: number of processes.
     """
-    waiting = list(runs)
-    devices = visible_devices()
-    names = [devices[i % len(devices)] if devices else None for i in range(jobs)]
-    processes = [_Process(worker, name) for name in names[: len(waiting)]]
-    try:
-        while waiting or any(process.run for process in processes):
-            for number, process in enumerate(processes):
-                if process.run is None and waiting:
-                    if not process.process.is_alive():
-                        process.stop()
-                        processes[number] = process = _Process(worker, process.device)
-                    others = [other.last for other in processes if other is not process]
-                    run = waiting.pop(next_run(waiting, process.last, others))
-                    process.begin(run)
-                    yield Started(run)
-            ready = wait([process.connection for process in processes if process.run])
-            for process in processes:
-                if process.run is not None and process.connection in ready:
-                    run, process.run = process.run, None
-                    yield Finished(run, process.result())
-    finally:
-        for process in processes:
-            process.stop()
+
+    def __init__(self, worker: Worker, jobs: int) -> None:
+        self._worker = worker
+        self._jobs = jobs
+        self._processes: list[_Process] = []
+
+    def do(self, runs: Sequence[Run]) -> Generator[Event, None, None]:
+        """Do the runs and tell what happens; stops the processes if it is left before the end."""
+        waiting, processes = list(runs), self._processes
+        self._start(min(self._jobs, len(waiting)))
+        try:
+            while waiting or any(process.run for process in processes):
+                for number, process in enumerate(processes):
+                    if process.run is None and waiting:
+                        if not process.process.is_alive():
+                            process.stop()
+                            processes[number] = process = _Process(self._worker, process.device)
+                        others = [other.last for other in processes if other is not process]
+                        run = waiting.pop(next_run(waiting, process.last, others))
+                        process.begin(run)
+                        yield Started(run)
+                ready = wait([process.connection for process in processes if process.run])
+                for process in processes:
+                    if process.run is not None and process.connection in ready:
+                        run, process.run = process.run, None
+                        yield Finished(run, process.result())
+        finally:
+            if any(process.run for process in processes):
+                self.close()
+
+    def close(self) -> None:
+        """Stop the processes."""
+        while self._processes:
+            self._processes.pop().stop()
+
+    def _start(self, count: int) -> None:
+        devices = visible_devices()
+        for number in range(len(self._processes), count):
+            device = devices[number % len(devices)] if devices else None
+            self._processes.append(_Process(self._worker, device))
 
 
 def visible_devices() -> list[str]:

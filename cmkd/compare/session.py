@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cmkd.compare.choice import Choices
 from cmkd.compare.display import Display
-from cmkd.compare.executors import Finished, Started, one_by_one, several_at_once
+from cmkd.compare.executors import Executor, Finished, OneByOne, SeveralAtOnce, Started
 from cmkd.compare.plan import Plan, Run
 from cmkd.compare.results import Outcome, compare, missing, outcomes, write_results
 from cmkd.compare.store import Store, write_whole
@@ -53,8 +53,7 @@ class Session:
         self.failures: list[Finished] = []
         self._plan = plan
         self._store = Store(folder)
-        self._worker = worker
-        self._jobs = jobs
+        self._executor: Executor = SeveralAtOnce(worker, jobs) if jobs > 1 else OneByOne(worker)
         self._command = command
         self._console = console
         self._display = Display(console)
@@ -72,14 +71,8 @@ class Session:
         Args:
             again: do also what is finished.
         """
-        choices = self._given
-        if self._tuning is not None:
-            choices = self._tune(self._tuning, again)
-            for place in self._plan.places():
-                if place not in choices.by_place:
-                    self._console.print(f"{place.name}: not run, because a trial of it failed")
-        runs = self._runs(choices)
-        self._do(runs, "runs", again)
+        with closing(self._executor):
+            runs = self._all(again)
         self._report(runs)
 
     def list_commands(self) -> None:
@@ -109,7 +102,8 @@ class Session:
                 "changed since it was made, or a trial it builds on is not finished"
             )
         runs = [known[key] for key in keys]
-        self._do(runs, "runs", again)
+        with closing(self._executor):
+            self._do(runs, "runs", again)
         for run, record in outcomes(runs, self._store):
             if record is not None:
                 scores = ", ".join(f"{name} {value:.4f}" for name, value in record.test.items())
@@ -132,6 +126,18 @@ class Session:
             # Nothing is chosen yet where a trial is not finished.
             places = [place for place in places if place in choices.by_place]
         return self._plan.runs(places, choices.setting)
+
+    def _all(self, again: bool) -> list[Run]:
+        """Tune if asked to, do the runs that the table is made of, and return them."""
+        choices = self._given
+        if self._tuning is not None:
+            choices = self._tune(self._tuning, again)
+            for place in self._plan.places():
+                if place not in choices.by_place:
+                    self._console.print(f"{place.name}: not run, because a trial of it failed")
+        runs = self._runs(choices)
+        self._do(runs, "runs", again)
+        return runs
 
     def _tune(self, tuning: Tuning, again: bool) -> Choices:
         shared = tuning.shared()
@@ -156,11 +162,7 @@ class Session:
                 self._store.forget(run.key)
         waiting = self._open(runs)
         _check(waiting)
-        jobs = min(self._jobs, len(waiting))
-        if jobs > 1:
-            events = several_at_once(waiting, self._worker, jobs)
-        else:
-            events = one_by_one(waiting, self._worker)
+        events = self._executor.do(waiting)
         total = len({run.key for run in runs})
         with closing(events), self._display.over(title, total, total - len(waiting)):
             for event in events:
