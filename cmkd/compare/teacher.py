@@ -18,6 +18,7 @@ _NOT_THE_TEACHERS = (
     "stages",
     "networks",
     "entropy_probe",
+    "cache_teacher",
     "student_alone",
     "teacher_checkpoint",
     "keep_cotrained_student",
