@@ -75,6 +75,9 @@ A setting is chosen for each group, method and fold by the best mean validation 
 seeds. Trials do not build the test data."""
 
 
+_WIDTH = 120
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line says; its help describes it."""
@@ -106,7 +109,9 @@ def main(args: Sequence[str]) -> None:
     """
     # The file, not whatever sys.stdout is later: what runs print goes to their logs.
     # Brackets in names and errors are no markup.
-    console = Console(file=sys.stdout, markup=False, highlight=False)
+    # A log has no width; what rich assumes folds the tables.
+    width = None if sys.stdout.isatty() else _WIDTH
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False)
     try:
         options, overrides = _parse(args)
         session = _session(options, overrides, list(args), console)
