@@ -90,7 +90,7 @@ class _Descriptor:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
@@ -98,7 +98,7 @@ class _Descriptor:
         try:
             while written < len(view):
                 written += os.write(self._descriptor, view[written:])
-        except OSError as error:
+        except BaseException as error:
             self.error = self.error or error
             raise
         return written
@@ -112,7 +112,7 @@ def _save(checkpoint: dict[str, Any], descriptor: int) -> None:
     try:
         torch.save(checkpoint, target)  # type: ignore[arg-type] # it asks for no more than write
     except RuntimeError:
-        # torch reports a failed write as a position in the file that it did not expect.
+        # torch reports a failed write, or Ctrl-C in it, as a position it did not expect.
         if target.error is None:
             raise
         raise target.error from None

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cmkd.checkpoint_io import AtomicCheckpointIO, CheckpointNotWrittenError, remove_parts
 from cmkd.distillation import CrossModalDistillation
+from cmkd.loop_state import restart_validation, restart_window
 from cmkd.rng_state import rng_state, set_rng_state
-from cmkd.runs import free_path
 from cmkd.stages import STUDENT_STAGE
 
 
@@ -69,6 +69,7 @@ class StageCheckpoint(ModelCheckpoint):
         self._every = every_n_train_steps
         self._last_step = 0
         self._rng_state: dict[str, Any] | None = None
+        self._interrupted = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask the task what to monitor, where the config does not say, and prepare the folder."""
@@ -90,6 +91,7 @@ class StageCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the random states of the checkpoint."""
         super().on_train_start(trainer, pl_module)
+        self._interrupted = False
         # A resumed run writes over what it left: a kill between best.ckpt and last.ckpt leaves a
         # best.ckpt that last.ckpt knows nothing of.
         self._enable_version_counter = not self._goes_on(trainer)
@@ -137,6 +139,17 @@ class StageCheckpoint(ModelCheckpoint):
             return
         super()._save_topk_checkpoint(trainer, monitor_candidates)
 
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let the loops of an interrupted run go on where the checkpoint holds all they need."""
+        if not self._interrupted:
+            return
+        if trainer.validating:
+            restart_validation(checkpoint)
+        elif isinstance(pl_module, CrossModalDistillation):
+            restart_window(checkpoint, pl_module.accumulate)
+
     def on_exception(
         self,
         trainer: Trainer,
@@ -146,6 +159,7 @@ class StageCheckpoint(ModelCheckpoint):
         """Write ``last.ckpt`` and say how to go on; ``best.ckpt`` stays the best one."""
         unusable = isinstance(exception, (FloatingPointError, CheckpointNotWrittenError))
         if not unusable and self._should_save_on_exception(trainer):
+            self._interrupted = True
             try:
                 self._save_alone(trainer)
             except CheckpointNotWrittenError as error:
@@ -159,12 +173,18 @@ class StageCheckpoint(ModelCheckpoint):
         if trainer.world_size == 1:
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         elif trainer.is_global_zero:
-            first = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST)
-            if not self.last_model_path and not self._goes_on(trainer):
-                first = str(free_path(Path(first)))
-            self.last_model_path = self.last_model_path or first
+            self.last_model_path = self.last_model_path or self._first_path(trainer)
             checkpoint = trainer._checkpoint_connector.dump_checkpoint(self.save_weights_only)
             trainer.strategy.save_checkpoint(checkpoint, self.last_model_path)
+
+    def _first_path(self, trainer: Trainer) -> str:
+        """Return the name of this run's first ``last.ckpt``, which overwrites no other run's."""
+        path: str = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST)
+        number = 0
+        while self._fs.exists(path) and not self._goes_on(trainer):
+            number += 1
+            path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST, ver=number)
+        return path
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best and last checkpoints, and the random states."""

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 
 from cmkd import CrossModalDistillation, Term
 from cmkd.callbacks import StageCheckpoint
 from cmkd.objectives import AdversarialConditionalEntropy, InfoNCE
 from cmkd.schedules import Schedule
-from tests.cmkd.setting import batch_norm_encoders, make_data, make_model, make_trainer
+from tests.cmkd.setting import (
+    batch_norm_encoders,
+    make_data,
+    make_model,
+    make_trainer,
+    mlp_encoders,
+)
 
 EPOCHS = 6
 TEACHER_EPOCHS = 3
@@ -59,6 +65,16 @@ def model(**overrides) -> CrossModalDistillation:
     return make_model(**(arguments | overrides))
 
 
+def without_buffers() -> dict[str, object]:
+    """Return arguments of a model none of whose buffers moves in a forward."""
+    information = Term(partial(InfoNCE, dim=8), 0.1)
+    return {
+        "encoders": mlp_encoders(),
+        "teacher_terms": {"mi_ts": information},
+        "student_terms": {"mi_ts": information},
+    }
+
+
 def checkpoints(folder) -> Path:
     return Path(folder) / "checkpoints"
 
@@ -67,7 +83,7 @@ def last(folder) -> Path:
     return checkpoints(folder) / "last.ckpt"
 
 
-def fit(folder, callbacks=(), every=SAVE_EVERY, max_epochs=EPOCHS, **overrides) -> Trainer:
+def fit(folder, callbacks=(), every=SAVE_EVERY, max_epochs=EPOCHS, data=None, **overrides):
     """Begin the run, or go on from its last checkpoint where there is one."""
     checkpoint = StageCheckpoint(dirpath=str(checkpoints(folder)), every_n_train_steps=every)
     trainer = make_trainer(
@@ -77,11 +93,8 @@ def fit(folder, callbacks=(), every=SAVE_EVERY, max_epochs=EPOCHS, **overrides) 
     # As `seed_everything` does; a resumed run goes on with its checkpoint's.
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
-    trainer.fit(
-        model(**overrides),
-        datamodule=make_data(samples=8 * BATCHES, absent_every=3),
-        ckpt_path=resumed,
-    )
+    data = data or make_data(samples=8 * BATCHES, absent_every=3)
+    trainer.fit(model(**overrides), datamodule=data, ckpt_path=resumed)
     return trainer
 
 
