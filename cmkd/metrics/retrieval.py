@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Scores held at once without a chunk given: 128 MiB in float32.
 _SCORES = 2**25
+# From so many items on a row is looked at by itself; below, that costs more than it saves.
+_LONG = 2**16
+# Taking scores out of a row costs about half of sorting it: worth it from this share on.
+_FEW_LEFT = 0.75
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ def rank_queries(
     gallery's order, and a network that gives everything one embedding finds nothing.
 
     Beside the arguments it holds one copy of the gallery and a chunk of scores. On a CPU the
-    time is that of the scores' matrix product plus sorting each row of them in place.
+    time is that of the scores' matrix product plus sorting, in each row, the scores that are no
+    lower than the query's last relevant one.
 
     Args:
         query: (Q, D).
@@ -144,16 +152,15 @@ def rank_queries(
             found.append(relevant.clone())
             # Out of the way: what is left above a score is of another label.
             relevant.fill_(-torch.inf)
-        scores = _sort_rows(scores)
-        for (top, bottom, *_), relevant in zip(runs, found, strict=True):
-            relevant = _sort_rows(relevant)[:, own:].contiguous()
+        # Ascending, so the last is the best placed.
+        found = [_sort_rows(relevant)[:, own:].contiguous() for relevant in found]
+        for (top, bottom, *_), relevant, ahead in zip(
+            runs, found, _ahead(scores, runs, found), strict=True
+        ):
             if relevant.shape[1] == 0:
                 continue
-            # Ascending, so the last is the best placed.
-            below = torch.searchsorted(scores[top:bottom], relevant)
-            ahead = (items - below).cpu().double()
             place_among = torch.arange(relevant.shape[1], 0, -1, dtype=torch.float64)
-            rank = ahead + place_among
+            rank = ahead.cpu().double() + place_among
             first[numbers[top:bottom]] = rank[:, -1]
             precision[numbers[top:bottom]] = (place_among / rank).mean(1)
     count = torch.empty(len(query), dtype=torch.int64)
@@ -202,6 +209,47 @@ def _runs(slices: Tensor) -> list[tuple[int, int, int, int]]:
     return [
         (top, bottom, int(slices[0, top]), int(slices[1, top])) for top, bottom in pairwise(edges)
     ]
+
+
+def _ahead(
+    scores: Tensor, runs: Sequence[tuple[int, int, int, int]], found: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return, by run, (rows, R) how many scores are no lower than each relevant one.
+
+    Args:
+        scores: (rows, items); they are used up.
+        runs: see ``_runs``.
+        found: by run, (rows, R) in ascending order.
+    """
+    rows, items = scores.shape
+    if scores.device.type != "cpu" or items < _LONG:
+        ordered = _sort_rows(scores)
+        return [
+            items - torch.searchsorted(ordered[top:bottom], relevant)
+            for (top, bottom, *_), relevant in zip(runs, found, strict=True)
+        ]
+    pairs = [
+        (scores[row].numpy(), relevant[row - top].numpy())
+        for (top, bottom, *_), relevant in zip(runs, found, strict=True)
+        for row in range(top, bottom)
+    ]
+    with ThreadPoolExecutor(min(torch.get_num_threads(), rows)) as pool:
+        counts = list(pool.map(_ahead_in_row, *zip(*pairs, strict=True)))
+    return [torch.from_numpy(np.stack(counts[top:bottom])) for top, bottom, *_ in runs]
+
+
+def _ahead_in_row(scores: NDArray[Any], relevant: NDArray[Any]) -> NDArray[np.int64]:
+    """Return (R,) how many scores (items,) are no lower than each of relevant (R,), ascending."""
+    if len(relevant) == 0:
+        return np.zeros(0, dtype=np.int64)
+    # Where the embeddings are good few scores are as high as even the last relevant one, and only
+    # those need sorting. NaN stays, wherever it stands.
+    low = scores < relevant[0]
+    if np.count_nonzero(low) > _FEW_LEFT * len(scores):
+        scores = scores[~low]
+    scores.sort()
+    ahead: NDArray[np.int64] = len(scores) - np.searchsorted(scores, relevant)
+    return ahead
 
 
 def _sort_rows(scores: Tensor) -> Tensor:
