@@ -173,13 +173,6 @@ def test_bf16_trains_both_stages_with_losses_in_float32(tmp_path):
     assert all(torch.isfinite(value).all() for value in weights(model).values())
 
 
-def test_fp16_is_refused_with_the_remedy(tmp_path):
-    trainer = make_trainer(tmp_path)
-    trainer.precision_plugin.precision = "16-mixed"
-    with pytest.raises(ValueError, match=r"16-mixed.*bf16-mixed"):
-        trainer.fit(make_amid(), datamodule=make_data())
-
-
 def test_a_batch_of_one_is_refused_by_a_contrastive_term(tmp_path):
     with pytest.raises(ValueError, match=r"term 'mi_\w+' \(InfoNCE\).*data.batch_size"):
         make_trainer(tmp_path).fit(make_amid(), datamodule=make_data(batch_size=1))
