@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback
+from torch.nn.parallel import DistributedDataParallel
 
 from cmkd import Term
 from cmkd.objectives import (
@@ -137,16 +138,24 @@ class RankData(FakeData):
 
 
 class Record(Callback):
-    """Keeps the gradients of each stage's first step and the weights at its end."""
+    """Keeps the gradients of each stage's first step and the weights at its end.
+
+    And the names of the buffers that DDP sent from rank 0 to the others.
+    """
 
     def __init__(self):
         self.kept: dict[str, dict[str, torch.Tensor]] = {}
+        self.sent: list[str] = []
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         key = f"gradients of the first step, {module.stage.name}"
         if batch_idx == module.accumulate - 1 and key not in self.kept:
             named = module.named_parameters()
             self.kept[key] = {n: p.grad.clone() for n, p in named if p.grad is not None}
+
+    def on_train_end(self, trainer, module):
+        if isinstance(trainer.strategy.model, DistributedDataParallel):
+            self.sent = sorted(trainer.strategy.model.named_module_buffers)
 
     def on_train_epoch_end(self, trainer, module):
         self.kept[f"weights at the end, {module.stage.name}"] = weights(module)
@@ -178,7 +187,7 @@ def build(case: Case):
 
 
 def train(case: Case, folder: Path, ranks: int) -> dict[str, Any]:
-    """Run both stages and return what ``Record`` kept, with the last validation metrics."""
+    """Run both stages; return what ``Record`` kept, the last metrics and the steps."""
 
     def fit(max_epochs, ckpt_path=None):
         record, model = Record(), build(case)
@@ -194,18 +203,24 @@ def train(case: Case, folder: Path, ranks: int) -> dict[str, Any]:
         )
         data = RankData(case.absent, batch_size=JOINT_BATCH // ranks, samples=case.samples)
         trainer.fit(model, datamodule=data, ckpt_path=ckpt_path)
-        return trainer, record.kept
+        return trainer, record
 
     checkpoint = None
     first: dict[str, Any] = {}
     if case.resumed:
-        trainer, first = fit(case.epochs + 2)
+        trainer, record = fit(case.epochs + 2)
+        first = record.kept
         checkpoint = folder / f"interrupted {ranks}.ckpt"
         trainer.save_checkpoint(checkpoint)
-    trainer, kept = fit(2 * case.epochs, checkpoint)
+    trainer, record = fit(2 * case.epochs, checkpoint)
     metrics = {name: float(x) for name, x in trainer.callback_metrics.items() if "val/" in name}
     last = "weights at the end, student"
-    return kept | first | {last: kept[last], "metrics": metrics, "steps": trainer.global_step}
+    return {
+        "tensors": record.kept | first | {last: record.kept[last]},
+        "metrics": metrics,
+        "steps": trainer.global_step,
+        "sent": record.sent,
+    }
 
 
 def cases_of(ranks: int) -> dict[str, Case]:
