@@ -167,7 +167,7 @@ class CRD(Objective):
         own = (anchors * bank[index].to(anchors)).sum(dim=1, keepdim=True)
         if self.shared_negatives:
             others = inner_products(anchors, bank[drawn[0]].to(anchors))
-            others = others.masked_fill(drawn == index[:, None], -math.inf)
+            others.masked_fill_(drawn == index[:, None], -math.inf)
         else:
             # All products, of which the draws pick theirs: K vectors a row would be far more to
             # move than one product with the bank. A copy of it, since the bank is written before

@@ -1,13 +1,14 @@
-"""Time and peak memory of a step, on a CPU (Linux) or a GPU."""
+"""Time and peak memory of a step, on a CPU or a GPU."""
 
-import ctypes
 import gc
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from itertools import accumulate
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 #: A step to be measured.
 Step = Callable[[], object]
@@ -36,7 +37,11 @@ def median_seconds(
 
 
 def peak_memory(step: Step, device: torch.device) -> int:
-    """Return the bytes that a step holds at its peak beyond what was held before it."""
+    """Return the bytes that a step holds at its peak beyond what was held before it.
+
+    What tensors and NumPy arrays hold, as their allocators tell. On a CPU the process's resident
+    memory would say something else: the system takes pages from it and gives them back unasked.
+    """
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -44,18 +49,15 @@ def peak_memory(step: Step, device: torch.device) -> int:
         step()
         synchronise(device)
         return torch.cuda.max_memory_allocated(device) - before
-    # What was freed goes back to the system first, or it would be used again unseen.
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _resident("VmRSS")
-    step()
-    return _resident("VmHWM") - before
-
-
-def _resident(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{field}:"))
-    return 1024 * int(line.split()[1])
+    tracemalloc.start()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    arrays = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns()))
+    # Both peaks together, although they need not come at once.
+    return max([0, *held]) + arrays
 
 
 def mib(size: float) -> str:
