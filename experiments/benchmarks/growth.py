@@ -130,7 +130,7 @@ def over_ranks(ranks: int, rounds: int) -> Cost:
     """Measure a step of InfoNCE in so many processes."""
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(work, args=(ranks, folder, rounds), nprocs=ranks)  # type: ignore[no-untyped-call]
-        return Cost(**torch.load(Path(folder) / "cost.pt"))
+        return Cost(**torch.load(Path(folder) / "cost.pt", weights_only=True))
 
 
 def write(costs: Sequence[Cost], path: Path) -> None:

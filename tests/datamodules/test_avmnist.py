@@ -252,6 +252,7 @@ def test_the_experiment_fits_and_tests(folders, tmp_path):
         "--data.init_args.recordings", recordings,
         "--data.init_args.speakers", "4",
         "--data.init_args.train_set", "train",
+        "--model.encoders.image.init_args.in_features", str(SIDE**2),
         "--model.teacher_epochs", "1",
         "--trainer.max_epochs", "2",
         "--trainer.enable_progress_bar", "false",
