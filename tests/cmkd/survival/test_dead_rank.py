@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from cmkd.checkpoints import read_checkpoint
@@ -61,18 +60,15 @@ def job(launcher, folder, rank, how, timeout=None):
     return process.returncode, printed, time.time() - float(marker.read_text().split()[0])
 
 
-def check(folder, printed):
-    """The run says how to go on, from a checkpoint that is whole."""
+def check(folder, printed, rank):
+    """The checkpoint is whole, and rank 0, where it is alive, says how to go on from it."""
     path = folder / "run" / "checkpoints" / "last.ckpt"
     saved = read_checkpoint(str(path))
     # At least that of step 20, the fourth of the third epoch.
     assert saved["global_step"] >= 20
-    assert all(
-        value.isfinite().all()
-        for value in saved["state_dict"].values()
-        if value.is_floating_point()
-    )
-    assert torch.is_tensor(saved["state_dict"]["networks.student.head.1.weight"])
+    tensors = saved["state_dict"].values()
+    assert all(value.isfinite().all() for value in tensors if value.is_floating_point())
+    assert rank == 0 or f"go on with --ckpt_path {path}" in printed
 
 
 @pytest.mark.slow
@@ -90,7 +86,7 @@ def test_the_other_rank_ends_within_a_minute(tmp_path, launcher, rank, how):
     status, printed, seconds = job(launcher, tmp_path, rank, how)
     assert status != 0, printed
     assert seconds < LIMIT, printed
-    check(tmp_path, printed)
+    check(tmp_path, printed, rank)
 
 
 @pytest.mark.slow
@@ -98,4 +94,4 @@ def test_a_rank_that_hangs_is_waited_for_as_long_as_the_strategy_says(tmp_path):
     status, printed, seconds = job(LIGHTNING, tmp_path, 1, "stop", timeout="0:00:30")
     assert status != 0, printed
     assert 30 <= seconds < 30 + LIMIT, printed
-    check(tmp_path, printed)
+    check(tmp_path, printed, 1)
