@@ -58,6 +58,31 @@ class StagedModule(LightningModule):
     progress: StageProgress
     stage_terms: nn.ModuleDict
 
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a module as Lightning does, but from tensors and plain data alone.
+
+        Raises:
+            ValueError: for ``weights_only=False``.
+        """
+        if weights_only is False:
+            raise ValueError(
+                "weights_only is false, but checkpoints are read as tensors and plain data alone, "
+                "as anything else could run code; leave it out"
+            )
+        # Said, not left open: an environment variable of torch's turns the default round.
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, True, **kwargs
+        )
+
     def begin(self, stages: Sequence[Stage], terms: Mapping[str, Terms], mode: str) -> None:
         """Take over the stages, and freeze what the first one does not train.
 

@@ -196,6 +196,16 @@ def test_code_in_a_checkpoint_is_not_executed(evil, tmp_path, load):
     assert not trace.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_load_from_checkpoint_trusts_neither_the_environment_nor_its_caller(evil, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.raises(pickle.UnpicklingError):
+        CrossModalDistillation.load_from_checkpoint(evil[0])
+    with pytest.raises(ValueError, match="could run code; leave it out"):
+        CrossModalDistillation.load_from_checkpoint(evil[0], weights_only=False)
+    assert not evil[1].exists()
+
+
 def test_the_payload_of_these_tests_does_work(tmp_path):
     pickle.loads(pickle.dumps(Payload(tmp_path / "executed"))).close()
     assert (tmp_path / "executed").exists()
