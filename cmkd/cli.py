@@ -1,5 +1,6 @@
 """The command line: LightningCLI with our module, run folders and loggers."""
 
+import importlib
 import os
 import sys
 import warnings
@@ -8,7 +9,6 @@ from typing import Any
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from cmkd import prepare
 from cmkd.callbacks import (
     ResultsTable,
     RunConfig,
@@ -16,7 +16,6 @@ from cmkd.callbacks import (
     StageProgressBar,
     StopOnSignal,
 )
-from cmkd.compare import command
 from cmkd.distillation import CrossModalDistillation
 from cmkd.runs import RunOptions, checkpoint_to_resume, default_loggers, run_folder
 
@@ -24,6 +23,11 @@ _DESCRIPTION = (
     "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files; "
     "`cmkd compare` runs methods over seeds and folds and prints one table."
 )
+#: Commands that are not LightningCLI's: modules with ``main(args)``, imported when called.
+_COMMANDS = {
+    "prepare": "cmkd.prepare",
+    "compare": "cmkd.compare.command",
+}
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
@@ -124,11 +128,9 @@ def main() -> None:
     What a constructor says about a config reaches the user as one line: jsonargparse wraps it in
     the description of every type it tried.
     """
-    if sys.argv[1:2] == ["prepare"]:
-        prepare.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["compare"]:
-        command.main(sys.argv[2:])
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in _COMMANDS:
+        importlib.import_module(_COMMANDS[name]).main(sys.argv[2:])
         return
     try:
         run()
