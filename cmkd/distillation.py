@@ -7,6 +7,7 @@ networks in ``cmkd.networks``, objectives in
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -202,16 +203,11 @@ class CrossModalDistillation(StagedModule):
         return representation
 
     def setup(self, stage: str) -> None:
-        """Load the teacher from ``teacher_checkpoint``, unless a resumed run brings its own."""
+        """Check the trainer and make what depends on the data."""
         if stage != "fit":
             return
         check_trainer(self.trainer, self)
-        if self.teacher_checkpoint is not None and self.trainer.ckpt_path is None:
-            self.progress.scores |= load_teacher(self.teacher_checkpoint, self.networks)
-            rank_zero_info(
-                f"teacher loaded from '{self.teacher_checkpoint}', all entries matched "
-                f"(validation metrics: {self.progress.scores})"
-            )
+        self._resumed = False
         self.allocate(train_samples(self.trainer))
         self._teacher_cache = TeacherCache(self.trainer) if self.cache_teacher else None
         student_stage = self.progress.stages[-1]
@@ -219,6 +215,26 @@ class CrossModalDistillation(StagedModule):
             rank_zero_warn(
                 f"trainer.max_epochs ({self.trainer.max_epochs}) ends the run before the student "
                 f"stage, which begins at epoch {student_stage.first_epoch}"
+            )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over a checkpoint; it brings its own teacher."""
+        super().on_load_checkpoint(checkpoint)
+        self._resumed = True
+
+    def on_fit_start(self) -> None:
+        """Load the teacher from ``teacher_checkpoint``, unless a resumed run has brought its own.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when it holds no teacher of this architecture.
+        """
+        super().on_fit_start()
+        if self.teacher_checkpoint is not None and not self._resumed:
+            self.progress.scores |= load_teacher(self.teacher_checkpoint, self.networks)
+            rank_zero_info(
+                f"teacher loaded from '{self.teacher_checkpoint}', all entries matched "
+                f"(validation metrics: {self.progress.scores})"
             )
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002

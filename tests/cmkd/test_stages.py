@@ -150,6 +150,26 @@ def test_a_given_teacher_leads_to_the_same_student_as_the_run_that_trained_it(tm
     assert_same(weights(whole.networks), weights(given.networks))
 
 
+def test_a_resumed_run_needs_the_teacher_checkpoint_no_more(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.fit(make_model(student_terms=kd_terms()), datamodule=make_data())
+    teacher = tmp_path / "teacher.ckpt"
+    trainer.save_checkpoint(teacher)
+    begun = make_trainer(tmp_path)
+    given = make_model(student_terms=kd_terms(), teacher_checkpoint=str(teacher))
+    begun.fit(given, datamodule=make_data())
+    begun.save_checkpoint(tmp_path / "student.ckpt")
+
+    # Another teacher under its name is not mixed in, and none is missed.
+    for change in (lambda: teacher.write_bytes(b"another"), teacher.unlink):
+        change()
+        resumed = make_model(student_terms=kd_terms(), teacher_checkpoint=str(teacher))
+        make_trainer(tmp_path).fit(
+            resumed, datamodule=make_data(), ckpt_path=tmp_path / "student.ckpt"
+        )
+        assert_same(weights(given.networks), weights(resumed.networks))
+
+
 def test_a_checkpoint_of_the_teacher_stage_gives_its_best_teacher(tmp_path):
     model = make_model(student_terms=kd_terms(), teacher_epochs=3)
     trainer = make_trainer(tmp_path, max_epochs=3)
