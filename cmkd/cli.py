@@ -10,12 +10,14 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from cmkd.callbacks import (
+    NonFiniteGuard,
     ResultsTable,
     RunConfig,
     StageCheckpoint,
     StageProgressBar,
     StopOnSignal,
 )
+from cmkd.callbacks.nonfinite import NonFiniteError
 from cmkd.distillation import CrossModalDistillation
 from cmkd.runs import RunOptions, checkpoint_to_resume, default_loggers, run_folder
 
@@ -51,6 +53,7 @@ class CrossModalCLI(LightningCLI):
         """Add the run's options and tell the data what the model sees and which seed it has."""
         parser.add_class_arguments(RunOptions, "run")
         parser.add_lightning_class_args(StageCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(NonFiniteGuard, "nonfinite")
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         for side in ("student", "auxiliary"):
             name = f"{side}_modalities"
@@ -141,3 +144,5 @@ def main() -> None:
         if cause is error:
             raise
         raise SystemExit(f"cmkd: error: {cause}") from None
+    except NonFiniteError as error:
+        raise SystemExit(f"cmkd: error: {error}") from None

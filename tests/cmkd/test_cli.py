@@ -202,3 +202,29 @@ def test_a_file_of_the_config_that_is_not_there_is_one_line(tmp_path, monkeypatc
     monkeypatch.setattr(sys, "argv", [*command, "--run.dir", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"^cmkd: error: nowhere\.npz: no such file"):
         main()
+
+
+@pytest.fixture
+def diverging(tmp_path, monkeypatch):
+    """Runs a fit whose first step makes the weights so large that the logits are infinite."""
+    rate = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1e30}}
+    (tmp_path / "rate.yaml").write_text(yaml.safe_dump({"model": {"optimizer": rate}}))
+    command = ["cmkd", "fit", "--config", TINY, "--config", str(tmp_path / "rate.yaml")]
+
+    def fit_it(*arguments):
+        monkeypatch.setattr(sys, "argv", [*command, "--run.dir", str(tmp_path), *arguments])
+        main()
+
+    return fit_it
+
+
+def test_a_run_that_diverges_stops_with_one_line_and_its_samples_in_a_file(tmp_path, diverging):
+    with pytest.raises(SystemExit, match=r"^cmkd: error: .* of epoch \d+: samples .*--ckpt_path"):
+        diverging()
+    assert (tmp_path / "nonfinite.csv").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:the loss is nan")
+def test_a_run_that_diverges_may_leave_steps_out_before_it_stops(diverging):
+    with pytest.raises(SystemExit, match="after 2 skipped in a row"):
+        diverging("--nonfinite.policy", "skip", "--nonfinite.max_skipped_in_a_row", "2")
