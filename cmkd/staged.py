@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import DDPStrategy
@@ -221,7 +222,12 @@ class StagedModule(LightningModule):
         length, first, last = accumulation_window(batch_idx, batches, self.accumulate)
         if first:
             self._stepper.zero_grad(self.stage.name)
-        with nullcontext() if last else self._no_reduction():
+        # Lightning is still in its autocast here, in which the backward of a product that was
+        # computed in float32 would be rounded to bfloat16.
+        with (
+            torch.autocast(self.device.type, enabled=False),
+            nullcontext() if last else self._no_reduction(),
+        ):
             self.manual_backward(loss / length)
         if not last:
             return {}

@@ -167,6 +167,32 @@ def test_the_entropy_probe_does_not_touch_the_networks(tmp_path):
     assert_same(*students)
 
 
+class Backwards(Callback):
+    """Keeps the gradient of the first loss with respect to a parameter, and what it should be."""
+
+    def __init__(self, parameter):
+        self.parameter, self.expected, self.found = parameter, None, None
+
+    def on_before_backward(self, trainer, module, loss):
+        if self.expected is None:
+            with torch.autocast("cpu", enabled=False):
+                (self.expected,) = torch.autograd.grad(loss, self.parameter, retain_graph=True)
+
+    def on_after_backward(self, trainer, module):
+        if self.found is None:
+            self.found = self.parameter.grad.clone()
+
+
+def test_under_bf16_the_backward_rounds_no_product_that_was_computed_in_float32(tmp_path):
+    """Its three digits would show in the weights in front of InfoNCE's logits."""
+    model = make_amid()
+    objective = next(iter(model.stage_terms["teacher"].by_name().values()))
+    backwards = Backwards(next(objective.source_projection.parameters()))
+    trainer = make_trainer(tmp_path, precision="bf16-mixed", callbacks=[backwards], max_epochs=1)
+    trainer.fit(model, datamodule=make_data())
+    torch.testing.assert_close(backwards.found, backwards.expected, rtol=1e-6, atol=0)
+
+
 def test_bf16_trains_both_stages_with_losses_in_float32(tmp_path):
     model = make_amid()
     make_trainer(tmp_path, precision="bf16-mixed").fit(model, datamodule=make_data())
