@@ -4,12 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmkd.distillation import CrossModalDistillation
+    from cmkd.student import Student, load_student
     from cmkd.terms import Term
 
 __version__ = "0.1.0"
-__all__ = ["CrossModalDistillation", "Term", "__version__"]
+__all__ = ["CrossModalDistillation", "Student", "Term", "__version__", "load_student"]
 
-_HOMES = {"CrossModalDistillation": "cmkd.distillation", "Term": "cmkd.terms"}
+_HOMES = {
+    "CrossModalDistillation": "cmkd.distillation",
+    "Student": "cmkd.student",
+    "Term": "cmkd.terms",
+    "load_student": "cmkd.student",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from cmkd.batch import RESERVED_KEYS, Batch
+from cmkd.preprocessing import Preprocessing, ReadyTensors, student_state
 from datamodules.collate import Sample, collate
 from datamodules.few_labels import FewLabels, HideLabels
 from datamodules.incomplete import IncompleteTraining
@@ -160,6 +161,7 @@ class CrossModalDataModule(LightningDataModule):
         self.augment = augment
         self.seed = seed
         self._datasets: dict[Split, SampleDataset] = {}
+        self._student_state: dict[str, Any] | None = None
 
     @property
     def offered_modalities(self) -> Sequence[str]:
@@ -184,6 +186,25 @@ class CrossModalDataModule(LightningDataModule):
     def build_dataset(self, split: Split, modalities: list[str]) -> SampleDataset:
         """Return the dataset of one split, reading nothing but the given modalities."""
         raise NotImplementedError
+
+    def preprocessing(self) -> Preprocessing:
+        """Return what makes the student's inputs of any one sample, as evaluation reads it.
+
+        By default the sample's tensors as a batch holds them; data that is read from files says
+        how.
+        """
+        sample = self.dataset("train")[0]
+        sequences = sample.get("length", {})
+        shapes = {name: list(sample[name].shape) for name in self.student_modalities}
+        return ReadyTensors(
+            {name: [None, *s[1:]] if name in sequences else s for name, s in shapes.items()}
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs to know of the data for its student to predict alone."""
+        if self._student_state is None:
+            self._student_state = student_state(self.preprocessing(), self.class_names)
+        return self._student_state
 
     def media_files(self) -> list[Path]:
         """Return the media files of all splits that a loader may open; none by default.

@@ -15,6 +15,7 @@ from datamodules.cache import ClipCache, Kind, cached_kind
 from datamodules.cache_writer import CacheWriter
 from datamodules.clip_cut import check_disjoint, split_by_group
 from datamodules.clip_format import ClipFormat
+from datamodules.clip_preprocessing import ClipPreprocessing, kind_of
 from datamodules.clip_table import Clip, ClipTable
 from datamodules.clip_transforms import KINETICS_MEAN, KINETICS_STD
 from datamodules.clips import ClipReader, Clips, ClipWindows
@@ -145,6 +146,22 @@ class ClipDataModule(CrossModalDataModule):
             "audio": AudioReader(self.form, probe=self.probe),
             "image": ImageReader(self.form, probe=self.probe),
         }
+
+    def preprocessing(self) -> ClipPreprocessing:
+        """Return what reads a clip as evaluation reads the test clips.
+
+        Modalities that are looked up by the clip's name (stored features, text) come as tensors.
+        """
+        readers = self._readers(self.student_modalities)
+        kinds = {name: kind for name, one in readers.items() if (kind := kind_of(one)) is not None}
+        given = {name: one for name, one in readers.items() if name not in kinds}
+        return ClipPreprocessing(
+            kinds=kinds,
+            given={name: _shape(one) for name, one in given.items()},
+            eval_stride=self.eval_stride,
+            max_windows=self.max_windows,
+            **vars(self.form),
+        )
 
     @cached_property
     def probe(self) -> Probe:
@@ -283,3 +300,8 @@ class ClipDataModule(CrossModalDataModule):
                     f"{type(self).__name__}: {absent} of {len(reader.table)} {split} clips have no "
                     f"{name}; they are kept, with it masked"
                 )
+
+
+def _shape(reader: Reader) -> list[int | None]:
+    shape: list[int | None] = list(reader.blank().shape)
+    return [None, *shape[1:]] if reader.is_sequence else shape

@@ -11,6 +11,7 @@ from datamodules.base import CrossModalDataModule, SampleDataset, Split
 from datamodules.collate import as_it_is
 from datamodules.feature_arrays import Feature, Reading, read_feature
 from datamodules.feature_groups import Part
+from datamodules.feature_preprocessing import FeaturePreprocessing
 from datamodules.feature_rows import FeatureRows
 from datamodules.feature_source import Array, FeatureSource
 from datamodules.feature_splits import FeatureSplit, Parts
@@ -114,6 +115,21 @@ class FeatureFolds(CrossModalDataModule):
             both = (self.parts.train, self.parts.val)
             return FeatureRows.joined([self._rows(part, modalities) for part in both])
         return self._rows(getattr(self.parts, split), modalities)
+
+    def preprocessing(self) -> FeaturePreprocessing:
+        """Return what standardises one sample's features as evaluation does."""
+        rows = self.dataset("train")
+        assert isinstance(rows, FeatureRows)  # noqa: S101 - for the type checker
+        sequences = [name for name in self.student_modalities if name in rows.length]
+        width = {name: rows.values[name].shape[-1] for name in self.student_modalities}
+        learnt = [name for name in self.student_modalities if name in self.statistics]
+        return FeaturePreprocessing(
+            {name: [None, n] if name in sequences else [n] for name, n in width.items()},
+            mean={name: torch.from_numpy(self.statistics[name].mean) for name in learnt},
+            std={name: torch.from_numpy(self.statistics[name].std) for name in learnt},
+            trimmed=[name for name in sequences if name not in self.lengths],
+            **vars(self.reading or Reading()),
+        )
 
     def describe(self) -> list[str]:
         """Return what the data holds, a line a fact."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import CrossModalDataModule, SampleDataset, Split
+from datamodules.clip_preprocessing import ClipPreprocessing
 from datamodules.rendering import CLASS_NAMES, FRAME_RATE, SAMPLE_RATE, SIZE, World
 from datamodules.ucf101 import UCF101
 from datamodules.world_folder import clip_folder, list_folder, render_world
@@ -95,6 +96,10 @@ class Quickstart(CrossModalDataModule):
             FileNotFoundError: when the clips are not rendered yet.
         """
         return self._clips.build_dataset(split, modalities)
+
+    def preprocessing(self) -> ClipPreprocessing:
+        """Return what reads a clip as evaluation reads the test clips."""
+        return self._clips.preprocessing()
 
     @cached_property
     def _clips(self) -> UCF101:
