@@ -4,7 +4,7 @@ BIN = $(VENV)/bin
 # Made anew when the dependencies change.
 READY = $(VENV)/ready
 
-.PHONY: help install demo test test-fast golden lint types format clean
+.PHONY: help install demo test test-fast golden keys lint types format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test-fast: $(READY) ## the tests that take seconds
 
 golden: $(READY) ## write down anew what each method's first steps give
 	CMKD_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/test_experiments.py -k a_method_runs
+
+keys: $(READY) ## write experiments/KEYS.md, what every config key means, from the docstrings
+	$(BIN)/cmkd keys --write experiments/KEYS.md
 
 lint: $(READY) ## ruff: rules and format
 	$(BIN)/ruff check .

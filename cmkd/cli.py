@@ -29,6 +29,7 @@ _DESCRIPTION = (
 _COMMANDS = {
     "prepare": "cmkd.prepare",
     "compare": "cmkd.compare.command",
+    "keys": "cmkd.keys.command",
 }
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
