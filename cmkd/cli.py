@@ -6,20 +6,32 @@ import sys
 import warnings
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from cmkd.callbacks import (
+    BestCheckpoint,
+    Dashboard,
+    GradientNorms,
     NonFiniteGuard,
     ResultsTable,
     RunConfig,
     StageCheckpoint,
+    StageLog,
     StageProgressBar,
     StopOnSignal,
+    Throughput,
+    WeakTeacherAlarm,
 )
 from cmkd.callbacks.nonfinite import NonFiniteError
 from cmkd.distillation import CrossModalDistillation
-from cmkd.runs import RunOptions, checkpoint_to_resume, default_loggers, run_folder
+from cmkd.runs import (
+    RunOptions,
+    checkpoint_to_resume,
+    config_name,
+    default_loggers,
+    run_folder,
+)
 
 _DESCRIPTION = (
     "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files; "
@@ -29,6 +41,7 @@ _DESCRIPTION = (
 _COMMANDS = {
     "prepare": "cmkd.prepare",
     "compare": "cmkd.compare.command",
+    "report": "cmkd.report.command",
     "keys": "cmkd.keys.command",
 }
 _HARMLESS = (
@@ -85,14 +98,30 @@ class CrossModalCLI(LightningCLI):
         if given.get("default_root_dir") is None:
             kwargs["default_root_dir"] = str(self.folder)
         if given.get("logger") is None:
-            kwargs["logger"] = default_loggers(options, self.folder) if fitting else False
+            group = options.name or config_name(configs)
+            kwargs["logger"] = default_loggers(options, self.folder, group) if fitting else False
         callbacks = list(given.get("callbacks") or [])
         if given.get("enable_progress_bar") is not False:
             callbacks.append(StageProgressBar())
         if fitting:
-            callbacks += [ResultsTable(), StopOnSignal()]
+            own = {type(callback) for callback in callbacks}
+            callbacks += [c for c in default_callbacks(options) if type(c) not in own]
         kwargs["callbacks"] = callbacks
         return super().instantiate_trainer(**kwargs)
+
+
+def default_callbacks(options: RunOptions) -> list[Callback]:
+    """Return what every fit has; one that the config lists itself, with other arguments, stays."""
+    callbacks = [
+        StopOnSignal(),
+        Throughput(),
+        GradientNorms(),
+        StageLog(),
+        WeakTeacherAlarm(),
+        ResultsTable(),
+        BestCheckpoint(),
+    ]
+    return callbacks + ([Dashboard(options.figures)] if options.figures else [])
 
 
 def _data_seed(seed: bool | int) -> int:

@@ -1,0 +1,1 @@
+"""``cmkd report``: one HTML file on a run or a comparison (``pip install cmkd[report]``)."""
