@@ -21,7 +21,8 @@
 
 set -euo pipefail
 
-srun python -m cmkd fit \
+# A task that fails ends the others, on all nodes.
+srun --kill-on-bad-exit=1 python -m cmkd fit \
     --run.dir "runs/$SLURM_JOB_NAME" --run.resume true \
     --trainer.num_nodes "$SLURM_NNODES" --trainer.devices "$SLURM_NTASKS_PER_NODE" \
     --trainer.strategy ddp "$@"
