@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datamodules.avmnist import AVMNIST
     from datamodules.base import CrossModalDataModule
     from datamodules.clip_datamodule import ClipDataModule
+    from datamodules.clip_folders import ClipFolders
     from datamodules.feature_folds import FeatureFolds
     from datamodules.feature_splits import (
         ArraySplit,
@@ -45,6 +46,7 @@ __all__ = [
     "ArraySplit",
     "ClassTarget",
     "ClipDataModule",
+    "ClipFolders",
     "CrossModalDataModule",
     "FeatureFolds",
     "FeatureSplit",
@@ -72,6 +74,7 @@ _HOMES = {
     "AVMNIST": "avmnist",
     "CrossModalDataModule": "base",
     "ClipDataModule": "clip_datamodule",
+    "ClipFolders": "clip_folders",
     "FeatureFolds": "feature_folds",
     "ArraySplit": "feature_splits",
     "FeatureSplit": "feature_splits",
