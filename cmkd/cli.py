@@ -41,6 +41,7 @@ _DESCRIPTION = (
 _COMMANDS = {
     "prepare": "cmkd.prepare",
     "compare": "cmkd.compare.command",
+    "export": "cmkd.export.command",
     "report": "cmkd.report.command",
     "keys": "cmkd.keys.command",
 }

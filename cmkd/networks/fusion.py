@@ -109,7 +109,7 @@ class AttentionFusion(Fusion):
         # Whether a softmax over nothing is NaN is up to the attention kernel, so a sample without
         # any modality attends to all its zeros.
         attended_to = present | ~present.any(dim=1, keepdim=True)
-        query = self.query.expand(len(tokens), -1, -1)
+        query = self.query.expand(tokens.shape[0], -1, -1)
         pooled, _ = self.attention(
             query, keys, keys, key_padding_mask=~attended_to, need_weights=False
         )

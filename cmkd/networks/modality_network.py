@@ -121,7 +121,7 @@ class ModalityNetwork(nn.Module):
         length = batch_length(batch, name)
         present: Tensor | None = batch.get("present", {}).get(name)
         if present is None:
-            present = torch.ones(len(x), dtype=torch.bool, device=x.device)
+            present = torch.ones(x.shape[0], dtype=torch.bool, device=x.device)
         else:
             rows = stand_in_rows(present)
             # With nothing present the stand-in is itself absent, and may hold anything.
@@ -140,7 +140,8 @@ def stand_in_rows(present: Tensor) -> Tensor:
     would change the shape every step; copies of present rows do neither. With nothing present
     it is row 0 for all.
     """
-    rows = torch.arange(len(present), device=present.device)
+    # Not len(): torch.export would take the number of rows for a constant.
+    rows = torch.arange(present.shape[0], device=present.device)
     present_first = present.int().argsort(descending=True, stable=True)
     turn = (~present).cumsum(0) - 1
     return rows.where(present, present_first[turn % present.sum().clamp(min=1)])

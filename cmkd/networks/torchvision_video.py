@@ -25,7 +25,7 @@ def _channels_last_map(output: Tensor) -> Tensor:
 def _token_map(output: tuple[Tensor, tuple[int, int, int]]) -> Tensor:
     """(B, 1 + T*H*W, C) of an MViT block, class token first -> (B, C, T, H, W)."""
     tokens, size = output
-    return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, *size)
+    return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], -1, *size)
 
 
 @dataclass(frozen=True)

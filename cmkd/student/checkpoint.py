@@ -1,6 +1,6 @@
 """The student, and the teacher, of a training checkpoint."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def student_of_checkpoint(
     path: Path,
     device: str | torch.device,
     trust: Collection[str],
-    state: Mapping[str, Any] | None = None,
+    otherwise: Callable[[], Mapping[str, Any] | None] | None = None,
 ) -> tuple[Student, Trained]:
     """Read the student of a training checkpoint.
 
@@ -72,7 +72,8 @@ def student_of_checkpoint(
         path: the checkpoint.
         device: where the network runs.
         trust: names of further packages whose classes may be imported.
-        state: what the datamodule says of the student's inputs; None: what the checkpoint says.
+        otherwise: asked for what the datamodule says of the student's inputs, where the checkpoint
+            does not.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -85,12 +86,12 @@ def student_of_checkpoint(
     task = _task(hparams.get("task"), where)
     network = architecture.build(where, trust)
     load_weights(network, content["state_dict"], "networks.student.", str(path))
-    state = state or state_in(content)
+    state = state_in(content) or (otherwise() if otherwise is not None else None)
     if state is None:
         raise ValueError(
             f"{path}: does not say how the student's inputs are made: an earlier version wrote it, "
-            "or its datamodule is none of this library's. Run cmkd export on its run's folder, "
-            "which asks the datamodule of config.yaml, and load what it writes"
+            "or its datamodule is no CrossModalDataModule. cmkd export asks the datamodule of the "
+            "run's config.yaml: run it where the data is, and load what it writes"
         )
     preprocessing = ClassSpec.read(state["preprocessing"], f"{path}, preprocessing").build(
         Preprocessing,  # type: ignore[type-abstract] # of which the class is a subclass

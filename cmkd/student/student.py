@@ -145,7 +145,7 @@ class Student:
         if not sources:
             return []
         batch = assemble([windows for _, windows in sources], self.preprocessing.shapes)
-        parts = [self._outputs(rows) for rows in split(batch, batch_size)]
+        parts = [self.outputs(rows) for rows in split(batch, batch_size)]
         outputs, embeddings = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
         counts = [len(next(iter(windows.values()))) for _, windows in sources]
         return [
@@ -155,8 +155,13 @@ class Student:
             )
         ]
 
-    def _outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the (B, C) probabilities, or values (B, 1), and the embeddings (B, D)."""
+    @torch.inference_mode()
+    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the (B, C) probabilities, or values (B, 1), and the embeddings (B, D) of windows.
+
+        Args:
+            batch: the student's modalities, as ``cmkd.batch`` describes them.
+        """
         seen = self.network(to_device(batch, self.device))
         logits = seen.logits.float()
         outputs = logits if self.task == "regression" else logits.softmax(dim=1)
