@@ -284,10 +284,12 @@ class CrossModalDistillation(StagedModule):
             representation: Representation = self.networks[network](batch)
         return representation
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Score the networks that the stage trains."""
-        for role in sorted(self.stage.trained):
-            self._metrics.update(role, self.networks[role](batch), batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Representation]:  # noqa: ARG002
+        """Score the networks that the stage trains; callbacks get what they gave, by role."""
+        outputs = {role: self.networks[role](batch) for role in sorted(self.stage.trained)}
+        for role, representation in outputs.items():
+            self._metrics.update(role, representation, batch)
+        return outputs
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics; before the student stage keep the best networks."""

@@ -78,13 +78,17 @@ class Stepper:
             rate_factor: what the configured learning rates are multiplied with.
 
         Returns:
-            ``learning_rate``, and with clipping the networks' ``gradient_norm`` before it.
+            ``learning_rate``, with critics ``critic_learning_rate``, and with clipping the
+            networks' ``gradient_norm`` before it.
         """
         optimizers = self.stages[stage]
         for optimizer, rates in zip(optimizers.all(), optimizers.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * rate_factor
         logs = {"learning_rate": torch.tensor(optimizers.main.param_groups[0]["lr"])}
+        if optimizers.critic is not None:
+            rate = optimizers.critic.param_groups[0]["lr"]
+            logs["critic_learning_rate"] = torch.tensor(rate)
         if self._clip_norm is not None:
             networks = [p for group in optimizers.main.param_groups for p in group["params"]]
             logs["gradient_norm"] = nn.utils.clip_grad_norm_(networks, self._clip_norm)

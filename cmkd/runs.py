@@ -27,6 +27,8 @@ class RunOptions:
             else ``offline``. ``wandb sync`` uploads an offline run later.
         project: Weights & Biases project.
         tensorboard: also write TensorBoard files (needs ``pip install cmkd[tensorboard]``).
+        figures: epochs from one set of figures to the next, 0 for none: confusion matrix, embedding
+            map and others (:class:`cmkd.callbacks.Dashboard`; needs ``pip install cmkd[plots]``).
         resume: let a fit go on from ``last.ckpt`` if ``dir`` holds one, so that one command starts
             a run and, given again after a kill, continues it.
     """
@@ -37,7 +39,12 @@ class RunOptions:
     wandb: Literal["offline", "online", "disabled"] | None = None
     project: str = "cmkd"
     tensorboard: bool = False
+    figures: int = 1
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.figures < 0:
+            raise ValueError(f"run.figures must be 0 or more epochs, got {self.figures}")
 
 
 def run_folder(options: RunOptions, configs: Sequence[str], ckpt_path: str | None) -> Path:
@@ -92,10 +99,16 @@ def config_name(configs: Sequence[str]) -> str:
     return "_".join(names) or "run"
 
 
-def default_loggers(options: RunOptions, folder: Path) -> list[Logger]:
+def default_loggers(options: RunOptions, folder: Path, group: str | None = None) -> list[Logger]:
     """Return CSV, Weights & Biases and, if asked for, TensorBoard, all inside the run's folder.
 
     A run that goes on in its folder goes on in the same W&B run.
+
+    Args:
+        options: what the user said.
+        folder: the run's.
+        group: under which W&B lists the run beside others; None: that of the environment's
+            WANDB_RUN_GROUP, if any.
 
     Raises:
         ValueError: for W&B online without an API key; it would ask for one and wait.
@@ -103,7 +116,7 @@ def default_loggers(options: RunOptions, folder: Path) -> list[Logger]:
     loggers: list[Logger] = [AppendingCSVLogger(folder)]
     mode = options.wandb or os.environ.get("WANDB_MODE", "offline")
     if mode != "disabled":
-        loggers.append(_wandb_logger(options.project, folder, mode))
+        loggers.append(_wandb_logger(options.project, folder, group, mode))
     if options.tensorboard:
         from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -142,9 +155,10 @@ def free_path(path: Path) -> Path:
     return free
 
 
-def _wandb_logger(project: str, folder: Path, mode: str) -> Logger:
+def _wandb_logger(project: str, folder: Path, group: str | None, mode: str) -> Logger:
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
+
+    from cmkd.wandb_logger import PanelLogger
 
     if mode == "online" and not wandb.api.api_key:
         raise ValueError(
@@ -156,11 +170,14 @@ def _wandb_logger(project: str, folder: Path, mode: str) -> Logger:
     logging.getLogger("wandb").setLevel(logging.ERROR)
     # The time in the folder's name may be another one on another rank; only rank 0 writes.
     rank_zero_only(folder.mkdir)(parents=True, exist_ok=True)
+    # A resumed run may be given the same folder by another path.
+    parts = folder.absolute().parts[-3:]
     # W&B allows letters, digits, - and _ in an id.
-    identity = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(folder.parts[-3:])).strip("-")
-    return WandbLogger(
+    identity = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(parts)).strip("-")
+    return PanelLogger(
         project=project,
-        name="/".join(folder.parts[-3:]),
+        name="/".join(parts),
+        group=group or os.environ.get("WANDB_RUN_GROUP"),
         id=identity[-120:],
         save_dir=folder,
         offline=mode != "online",

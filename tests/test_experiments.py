@@ -54,6 +54,7 @@ def fit_one_batch(base, tmp_path, *configs, teacher_epochs=1, data=()):
     return run([
         *arguments,
         "--run.dir", str(tmp_path),
+        "--run.figures", "0",
         "--data", "tests.fake_data.FakeData",
         "--data.init_args.shapes", str(shapes),
         "--data.init_args.batch_size", "4",

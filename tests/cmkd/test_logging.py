@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,47 @@ STUDENT_STAGE = {
 }
 
 
+# What W&B has of both stages, where it differs: its sections are the names' first parts.
+PANELS = {
+    "stage/epoch",
+    "stage/number",
+    "val/teacher_accuracy",
+    "val/auxiliary_accuracy",
+    "val/student_accuracy",
+    "train/teacher_loss",
+    "train/student_accuracy",
+    "term/mi_ts",
+    "term/mi_ta",
+    "term/h_ts",
+    "information/mi_ts_bound",
+    "information/mi_ts_ceiling",
+    "information/mi_ta_bound",
+    "information/teacher_beyond_student",
+    "conditional_entropy/entropy_nats",
+    "discriminator/h_ts_accuracy",
+    "discriminator/h_ts_critic_loss",
+    "gradient_norm/all",
+    "gradient_norm/teacher",
+    "gradient_norm/auxiliary",
+    "gradient_norm/student",
+    "lr/networks",
+    "lr/critics",
+    "throughput/samples_per_second",
+    "throughput/loader_wait",
+}
+FIGURES = {
+    "teacher_confusion_matrix",
+    "teacher_class_accuracy",
+    "teacher_retrieval",
+    "student_confusion_matrix",
+    "student_class_accuracy",
+    "student_retrieval",
+    "embedding_map",
+    "input_samples",
+    "information",
+}
+
+
 def wandb_records(path):
     """Yield the records of an offline run's file, which is laid out like a LevelDB log.
 
@@ -61,20 +103,40 @@ def wandb_records(path):
             record = b""
 
 
-def read_wandb(folder):
-    """Return config and history rows of the offline run below folder."""
+def read_records(path):
+    """Return the records of an offline run that has been finished.
+
+    ``wandb.finish`` returns before W&B's own process has written everything: its last record, the
+    run's exit, is waited for.
+    """
     from wandb.proto import wandb_internal_pb2
 
+    deadline = time.monotonic() + 300
+    while True:
+        records = []
+        for data in wandb_records(path):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            records.append(record)
+        if records and records[-1].WhichOneof("record_type") in ("exit", "final", "footer"):
+            return records
+        assert time.monotonic() < deadline, f"{path} has no end"
+        time.sleep(0.1)
+
+
+def name_of(item):
+    return item.key or "/".join(item.nested_key)
+
+
+def read_wandb(folder):
+    """Return config and history rows of the offline run below folder."""
     config, rows = {}, []
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    for data in wandb_records(path):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
+    for record in read_records(path):
         for update in (*record.run.config.update, *record.config.update):
-            config[update.key or "/".join(update.nested_key)] = json.loads(update.value_json)
+            config[name_of(update)] = json.loads(update.value_json)
         if record.WhichOneof("record_type") == "history":
-            items = record.history.item
-            rows.append({item.key or "/".join(item.nested_key): item.value_json for item in items})
+            rows.append({name_of(item): item.value_json for item in record.history.item})
     return config, rows
 
 
@@ -92,6 +154,8 @@ def folder(tmp_path_factory):
             "offline",
             "--run.tensorboard",
             "true",
+            "--run.figures",
+            "1",
             "--model.gradient_clip_norm",
             "1",
         ]
@@ -132,11 +196,64 @@ def test_wandb_offline_holds_config_and_metrics(folder):
     assert config["config"]["data"]["class_path"] == "tests.fake_data.FakeData"
     assert config["config"]["seed_everything"] == 0
     logged = set().union(*rows)
-    assert logged >= TEACHER_STAGE | STUDENT_STAGE
+    assert logged >= PANELS
+    # Nothing of the training log is left where W&B would show it in one heap.
+    left = {name for name in logged if name.startswith("train/")}
+    assert all(name.startswith(("train/student", "train/teacher", "train/auxil")) for name in left)
+    assert not {name for name in logged if "/" not in name and not name.startswith("_")}
 
 
-def test_tensorboard_is_written_where_asked_for(folder):
-    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+def test_wandb_knows_the_stage_of_each_epoch(folder):
+    numbers = [row["stage/number"] for row in read_wandb(folder)[1] if "stage/number" in row]
+    assert numbers == ["0", "0", "1", "1"]
+
+
+def test_figures_are_files_and_images_in_wandb(folder):
+    drawn = {path.stem for path in folder.glob("figures/epoch_*/*.png")}
+    assert drawn == FIGURES
+    images = {}
+    for row in read_wandb(folder)[1]:
+        images |= {name: value for name, value in row.items() if name.startswith("figures/")}
+    kinds = {n.removesuffix("/_type"): v for n, v in images.items() if n.endswith("/_type")}
+    assert kinds == {f"figures/{name}": '"images/separated"' for name in FIGURES}
+    (run,) = folder.glob("wandb/offline-run-*")
+    for name in kinds:
+        (file,) = json.loads(images[f"{name}/filenames"])
+        assert (run / "files" / file).is_file()
+
+
+def test_the_best_checkpoint_is_an_artifact_with_its_config(folder):
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    records = [r for r in read_records(path) if r.WhichOneof("record_type") == "artifact"]
+    (artifact,) = [r.artifact for r in records if r.artifact.type == "model"]
+    assert "best" in artifact.aliases
+    files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+    # Where they are: nothing is copied.
+    assert files == {
+        "best.ckpt": folder / "checkpoints" / "best.ckpt",
+        "config.yaml": folder / "config.yaml",
+    }
+    assert json.loads(artifact.metadata)["monitor"] == "val/student_accuracy"
+
+
+def test_the_summary_keeps_the_best_of_the_monitored_metrics(folder):
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    summaries = {
+        record.metric.name: record.metric.summary
+        for record in read_records(path)
+        if record.WhichOneof("record_type") == "metric"
+    }
+    assert summaries["val/student_accuracy"].max
+    assert summaries["val/teacher_accuracy"].max
+
+
+def test_tensorboard_has_the_metrics_and_the_figures_where_asked_for(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    tags = events.Tags()
+    assert set(tags["images"]) == {f"figures/{name}" for name in FIGURES}
+    assert set(tags["scalars"]) >= TEACHER_STAGE | STUDENT_STAGE | {"gradient_norm/student"}
 
 
 def test_wandb_never_asks_for_a_key(tmp_path, monkeypatch):
@@ -153,11 +270,32 @@ def test_wandb_mode_of_the_environment_is_the_default(tmp_path, monkeypatch):
 
 
 def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path):
-    options, ids = RunOptions(wandb="offline", dir=str(tmp_path / "a" / "b")), []
-    for _ in range(2):
-        logger = default_loggers(options, run_folder(options, [], None))[1]
-        ids.append(logger.version)
-    assert ids[0] == ids[1]
+    import wandb
+
+    folder = tmp_path / "some" / "run"
+    arguments = ["fit", "--config", TINY, "--run.wandb", "offline"]
+    run([*arguments, "--run.dir", str(folder), "--trainer.max_epochs", "3"])
+    wandb.finish()
+    time.sleep(1.1)  # W&B names its files by the second.
+    run([*arguments, "--ckpt_path", str(folder / "checkpoints" / "last.ckpt")])
+    wandb.finish()
+    identities, steps = [], []
+    for path in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
+        records = read_records(path)
+        identities += [r.run.run_id for r in records if r.WhichOneof("record_type") == "run"]
+        items = [item for record in records for item in record.history.item]
+        steps.append([int(i.value_json) for i in items if name_of(i) == "trainer/global_step"])
+    assert len(steps) == 2
+    assert len(set(identities)) == 1
+    assert min(steps[1]) > max(steps[0]) - 4  # epochs of four batches
+    assert max(steps[1]) > max(steps[0])
+
+
+def test_the_wandb_run_of_a_folder_is_the_same_by_any_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options, folders = RunOptions(wandb="offline"), (Path("a"), tmp_path / "a")
+    relative, absolute = (default_loggers(options, folder)[1] for folder in folders)
+    assert relative.version == absolute.version
 
 
 def test_a_run_is_named_after_its_configs():
