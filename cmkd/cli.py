@@ -42,6 +42,8 @@ _COMMANDS = {
     "prepare": "cmkd.prepare",
     "compare": "cmkd.compare.command",
     "export": "cmkd.export.command",
+    "infer": "cmkd.infer.command",
+    "search": "cmkd.infer.search_command",
     "report": "cmkd.report.command",
     "keys": "cmkd.keys.command",
 }
