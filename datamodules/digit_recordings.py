@@ -73,12 +73,7 @@ class DigitRecordings:
         waves = np.zeros((len(self.paths), samples), dtype=np.float32)
         spoken = np.zeros(waves.shape, dtype=bool)
         for row, path in enumerate(self.paths):
-            whole = read_wav(path, sample_rate)
-            skip = max(0, (len(whole) - samples) // 2)
-            middle = whole[skip : skip + samples]
-            begin = (samples - len(middle)) // 2
-            waves[row, begin : begin + len(middle)] = middle
-            spoken[row, begin : begin + len(middle)] = True
+            waves[row], spoken[row] = place(read_wav(path, sample_rate), samples)
         return Takes(self, waves, spoken)
 
 
@@ -106,6 +101,21 @@ class Takes:
         """Return them all at one power, in dB of full scale; what is silent stays silent."""
         gain = np.sqrt(10 ** (level_db / 10) / np.maximum(self.power(), 1e-12))
         return replace(self, waves=(self.waves * gain[:, None]).astype(np.float32))
+
+
+def place(whole: Wave, samples: int) -> tuple[Wave, NDArray[np.bool_]]:
+    """Bring a recording to a length, keeping its middle or putting it into silence.
+
+    Returns:
+        (L,) float32, and (L,) bool, where the recording is.
+    """
+    skip = max(0, (len(whole) - samples) // 2)
+    middle = whole[skip : skip + samples]
+    begin = (samples - len(middle)) // 2
+    wave, spoken = np.zeros(samples, dtype=np.float32), np.zeros(samples, dtype=bool)
+    wave[begin : begin + len(middle)] = middle
+    spoken[begin : begin + len(middle)] = True
+    return wave, spoken
 
 
 def _match(path: Path) -> re.Match[str]:

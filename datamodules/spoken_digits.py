@@ -15,12 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cmkd.networks.log_mel import LogMel
+from cmkd.preprocessing import Preprocessing
 from datamodules.base import CrossModalDataModule, Split
 from datamodules.collate import as_it_is
 from datamodules.digit_recordings import DIGITS, DigitRecordings, Takes
 from datamodules.front_end import front_end_outputs
 from datamodules.memory import MemoryRows
 from datamodules.noise import add_noise, choose_noise
+from datamodules.recording_preprocessing import RecordingPreprocessing
 from datamodules.room import Room
 from datamodules.speaker_fold import PARTS, Part, SpeakerFold, parts_of
 from datamodules.wav import Wave
@@ -104,6 +107,21 @@ class SpokenDigits(CrossModalDataModule):
         }
         place = dict.fromkeys(modalities, torch.arange(len(rows)))
         return MemoryRows(values, place, torch.from_numpy(self.spoken.digit[rows]))
+
+    def preprocessing(self) -> Preprocessing:
+        """Return what reads a recording; ``far`` takes it for one that was made far away.
+
+        With a front end other than ``LogMel`` there is nothing that could be saved with a student:
+        it takes what the front end gives.
+        """
+        log_mel = None
+        if self.front_end is not None:
+            if type(self.front_end) is not LogMel:
+                return super().preprocessing()
+            log_mel = self.front_end.settings
+        return RecordingPreprocessing(
+            self.student_modalities, self.sample_rate, self.seconds, self.level_db, log_mel
+        )
 
     def rows(self, part: Part) -> NDArray[np.int64]:
         """Return which recordings a part has.

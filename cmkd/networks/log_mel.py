@@ -25,6 +25,9 @@ class LogMel(nn.Module):
         window_ms: length of the analysis window, in milliseconds.
         hop_ms: step between windows, in milliseconds.
 
+    Attributes:
+        settings: the arguments but the sample rate, by name.
+
     Raises:
         ValueError: for a window or hop shorter than a sample, or more mel bands than the window
             can resolve.
@@ -35,6 +38,7 @@ class LogMel(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
+        self.settings = {"n_mels": n_mels, "window_ms": window_ms, "hop_ms": hop_ms}
         self.window = round(sample_rate * window_ms / 1000)
         self.spectrogram = _mel_spectrogram(
             sample_rate, n_mels, self.window, hop=round(sample_rate * hop_ms / 1000)

@@ -9,7 +9,7 @@ import torch
 from cmkd.networks.base import Encoder, Fusion
 from cmkd.networks.fusion import Concatenation
 from cmkd.networks.modality_network import ModalityNetwork
-from cmkd.student.class_paths import ClassSpec, import_class
+from cmkd.student.class_paths import ClassSpec
 
 #: The encoders' argument that chooses pretrained weights; a network that is loaded has its own.
 _PRETRAINED = "weights"
@@ -114,8 +114,6 @@ class Architecture:
         Raises:
             ValueError: for a class that is not allowed, not there, or refuses its arguments.
         """
-        fusion = import_class(self.fusion.class_path, Fusion, f"{where}.fusion", trust)
-        del fusion  # It is checked even where there is nothing to fuse.
         with torch.random.fork_rng(devices=[]):
             encoders = {
                 name: spec.build(Encoder, f"{where}.encoders.{name}", trust)

@@ -44,8 +44,8 @@ class ClassSpec:
             given = {"class_path": given}
         if not isinstance(given, Mapping) or not isinstance(given.get("class_path"), str):
             raise ValueError(f"{where}: has to be a class_path with its init_args, got {given!r}")
-        known = {"class_path", "init_args", "dict_kwargs"}
-        if unknown := sorted(set(map(str, given)) - known):
+        known = ("class_path", "init_args", "dict_kwargs")
+        if unknown := sorted(set(map(str, given)) - set(known)):
             raise ValueError(f"{where}: unknown field {unknown[0]}; it has {', '.join(known)}")
         arguments: dict[str, Any] = {}
         for key in ("init_args", "dict_kwargs"):
