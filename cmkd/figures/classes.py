@@ -72,7 +72,7 @@ def per_class_accuracy(counts: Tensor, class_names: Sequence[str]) -> "Figure":
     recall = counts.diagonal().cpu()[there] / support[there]
     order = recall.argsort(descending=True, stable=True)
     names = [f"{class_names[c]} ({support[c]:g})" for c in there[order].tolist()]
-    with new_figure(4.6, 0.19 * len(names) + 0.9) as figure:
+    with new_figure(3.9, 0.19 * len(names) + 0.9) as figure:
         axes = figure.add_subplot()
         axes.barh(range(len(names)), 100 * recall[order], height=0.7, color=COLOURS[0])
         axes.set_yticks(range(len(names)), names)

@@ -34,7 +34,7 @@ def curves(
     """
     if not series:
         raise ValueError(f"curves of {ylabel}: there is no series to draw")
-    with new_figure(4.6, 2.9) as figure:
+    with new_figure(3.9, 2.7) as figure:
         axes = figure.add_subplot()
         for number, (name, (x, y)) in enumerate(series.items()):
             if len(x) != len(y):
@@ -73,7 +73,7 @@ def intervals(
     """
     if not values:
         raise ValueError(f"intervals of {xlabel}: there is no value to draw")
-    with new_figure(4.6, 0.21 * len(values) + 0.9) as figure:
+    with new_figure(3.9, 0.21 * len(values) + 0.9) as figure:
         axes = figure.add_subplot()
         axes.axvline(reference, color=INK, alpha=0.6, linewidth=0.8)
         for row, (mean, half) in enumerate(values.values()):

@@ -43,6 +43,8 @@ _STYLE: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.5,
     "text.color": INK,
+    # A class may be called $5.
+    "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8,
@@ -70,39 +72,40 @@ def new_figure(width: float, height: float) -> Iterator["Figure"]:
         yield Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def save_figure(figure: "Figure", folder: Path, name: str) -> None:
-    """Write ``<name>.png``, on white, and ``<name>.svg``, without a background, into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=150)
-    (folder / f"{name}.svg").write_text(_svg(figure, name), encoding="utf-8")
+def save_figure(figure: "Figure", folder: Path, name: str) -> str:
+    """Write ``<name>.png``, on white, and ``<name>.svg``, without a background, into a folder.
 
-
-def inline_svg(figure: "Figure", name: str) -> str:
-    """Return a figure as an ``<svg>`` element whose text and axes have the page's text colour.
-
-    Args:
-        figure: made by a function of this package.
-        name: its own on the page; ids in the SVG begin with it.
+    Returns:
+        The SVG, for :func:`inline_svg`.
     """
-    svg = _svg(figure, name)
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # Two figures on a page would both have an id "axes_1", and a clip path of the other's.
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
-    # As wide as the page lets it be; its viewBox keeps the shape.
-    tag, rest = svg.split(">", 1)
-    points = float(re.search(r'width="([\d.]+)pt"', tag)[1])  # type: ignore[index]
-    tag = re.sub(r' (width|height)="[^"]*"', "", tag)
-    return f'{tag} style="width: 100%; max-width: {points * 4 / 3:.0f}px">{rest}'
-
-
-def _svg(figure: "Figure", name: str) -> str:
     import matplotlib as mpl
 
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=150)
     file = io.StringIO()
     # Text stays text: it can be searched and read aloud. With a salt the same figure gives the
     # same file.
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    (folder / f"{name}.svg").write_text(file.getvalue(), encoding="utf-8")
     return file.getvalue()
+
+
+def inline_svg(svg: str, name: str) -> str:
+    """Return a saved figure as an ``<svg>`` element whose text and axes have the page's colour.
+
+    Args:
+        svg: what :func:`save_figure` gave.
+        name: its own on the page; ids in the SVG begin with it.
+    """
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    # Two figures on a page would both have an id "axes_1", and a clip path of the other's.
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    # As wide as the page lets it be, up to a quarter more than it was drawn: on a phone, where
+    # there is no room, text should not shrink much. The viewBox keeps the shape.
+    tag, rest = svg.split(">", 1)
+    points = float(re.search(r'width="([\d.]+)pt"', tag)[1])  # type: ignore[index]
+    tag = re.sub(r' (width|height)="[^"]*"', "", tag)
+    return f'{tag} style="width: 100%; max-width: {1.25 * points * 4 / 3:.0f}px">{rest}'

@@ -28,5 +28,5 @@ class Canvas:
             figure: it.
             caption: what it shows.
         """
-        save_figure(figure, self._folder, name)
-        return Drawing(name, inline_svg(figure, name), caption)
+        svg = save_figure(figure, self._folder, name)
+        return Drawing(name, inline_svg(svg, name), caption)

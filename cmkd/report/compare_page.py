@@ -1,16 +1,15 @@
 """The page of a comparison."""
 
 import csv
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cmkd.compare.choice import Choices
 from cmkd.compare.plan import Run
 from cmkd.compare.results import Line, Outcome, compare
-from cmkd.compare.store import Record
+from cmkd.compare.store import Record, Store
 from cmkd.compare.tables import ResultTable
 from cmkd.figures import intervals
 from cmkd.report.canvas import Canvas
@@ -84,7 +83,7 @@ def compare_page(folder: Path, canvas: Canvas) -> Page:
         ValueError: for files that hold something else.
     """
     results = read_results(folder)
-    sections = [_what(folder, results), *_tables(results, canvas), *_settings(folder)]
+    sections = [_what(folder, results), *_tables(folder, results, canvas), *_settings(folder)]
     cells = [[row.get(name) or "" for name in results.columns] for row in results.rows]
     sections.append(Section("Runs", [Folded("Every run", Table(results.columns, cells))]))
     return Page(folder.resolve().name, "A comparison of cmkd compare.", sections)
@@ -111,20 +110,16 @@ def _what(folder: Path, results: Results) -> Section:
 
 def _versions(folder: Path, results: Results) -> str:
     """Return the libraries' versions, of every kind that a run had."""
-    found: dict[str, None] = {}
-    for row in results.rows:
-        path = folder / "runs" / f"{row['key']}.json"
-        if path.is_file():
-            versions = json.loads(path.read_text(encoding="utf-8")).get("versions", {})
-            found[", ".join(f"{name} {number}" for name, number in versions.items())] = None
-    return "; ".join(found)
+    records = [Store(folder).record(row["key"]) for row in results.rows]
+    kinds = {tuple(record.versions.items()): None for record in records if record is not None}
+    return "; ".join(", ".join(f"{name} {number}" for name, number in kind) for kind in kinds)
 
 
-def _tables(results: Results, canvas: Canvas) -> list[Section]:
-    sections = []
+def _tables(folder: Path, results: Results, canvas: Canvas) -> list[Section]:
+    sections, outcomes = [], _outcomes(folder, results)
     for number, (metric, factor) in enumerate(results.metrics.items()):
         unit = " in %" if factor == 100 else ""
-        lines = compare(_outcomes(results, metric), metric, results.baseline)
+        lines = compare(outcomes, metric, results.baseline)
         blocks: list[Block] = []
         if number == 0:
             blocks.append(
@@ -167,14 +162,11 @@ def _drawing(
     return [canvas.draw(name, figure, caption)]
 
 
-def _outcomes(results: Results, metric: str) -> list[Outcome]:
+def _outcomes(folder: Path, results: Results) -> list[Outcome]:
     """Return the rows as what ``cmkd compare`` makes its tables of."""
-    teacher = f"teacher_{metric}"
+    store = Store(folder)
     outcomes: list[Outcome] = []
     for row in results.rows:
-        test = {f"student_{metric}": float(row[metric])}
-        if row.get(teacher):
-            test[teacher] = float(row[teacher])
         run = Run(
             group=row["group"],
             method=row["method"],
@@ -186,19 +178,25 @@ def _outcomes(results: Results, metric: str) -> list[Outcome]:
             tested=True,
             key=row["key"],
         )
-        record = Record(
-            key=row["key"],
-            val=float(row["val"]),
-            mode="",
-            epoch=0,
-            test=test,
-            seconds=float(row["seconds"]),
-            teacher=None,
-            command="",
-            versions={},
-        )
-        outcomes.append((run, record))
+        outcomes.append((run, store.record(run.key) or _record(row, results.metrics)))
     return outcomes
+
+
+def _record(row: Mapping[str, str], metrics: Iterable[str]) -> Record:
+    """Return what a row of ``results.csv`` says of a run whose own file is gone: six digits."""
+    teachers = [name for name in row if name.startswith("teacher_") and row[name]]
+    return Record(
+        key=row["key"],
+        val=float(row["val"]),
+        mode="",
+        epoch=0,
+        test={f"student_{name}": float(row[name]) for name in metrics}
+        | {name: float(row[name]) for name in teachers},
+        seconds=float(row["seconds"]),
+        teacher=None,
+        command="",
+        versions={},
+    )
 
 
 def _settings(folder: Path) -> list[Section]:
