@@ -136,8 +136,9 @@ def _training(card: Card) -> Iterator[str]:
     for key, value in card.origin.items():
         yield f"* {key}: {value}"
     yield ""
-    yield "The objectives' docstrings name their papers. The checkpoint was chosen on validation"
-    yield "data."
+    yield "The objectives' docstrings name their papers."
+    if str(card.origin.get("checkpoint", "")).startswith("best"):
+        yield "The checkpoint was chosen on validation data."
 
 
 def _metrics(card: Card) -> Iterator[str]:

@@ -19,6 +19,8 @@ TOLERANCE = 1e-4
 #: (rows, steps of sequences) that a graph is tried on; none is what it is traced with.
 TRIED = ((1, 7), (2, 20), (5, 3))
 _TRACED_ROWS = 3
+#: Characters of what an exporter says.
+_LONGEST = 400
 
 #: Runs a written graph on its inputs.
 Runner = Callable[[Sequence[Tensor]], Sequence[Tensor]]
@@ -172,17 +174,24 @@ def require_onnx() -> None:
 
 def _refused(student: Student, what: str, error: Exception) -> ExportRefusedError:
     encoders = {name: type(one).__name__ for name, one in student.network.encoders.items()}
-    said = " ".join(str(error).split())
+    root: BaseException = error
+    said = str(root)
+    while root.__cause__ is not None:
+        root = root.__cause__
+        said += str(root)
     fixed = [name for number, name in enumerate(encoders) if steps_name(number) in said]
     if fixed:
-        said = (
+        why = (
             f"{encoders[fixed[0]]} of '{fixed[0]}' would be fixed to one number of steps: a graph "
             "holds each step of a recurrent layer. TransformerEncoder takes any number"
         )
+    else:
+        # The exporters' own advice comes before the cause, or lines behind it.
+        why = " ".join(str(root).split())[:_LONGEST]
     named = ", ".join(f"{name}: {encoder}" for name, encoder in encoders.items())
     return ExportRefusedError(
-        f"the student ({named}) cannot be written as {what}: {said[:600]}. The .safetensors file "
-        "holds it exactly"
+        f"the student ({named}) cannot be written as {what}: {why}. The .safetensors file holds it "
+        "exactly"
     )
 
 

@@ -98,9 +98,18 @@ class RunData:
         return self._built
 
     def student_state(self) -> Mapping[str, Any] | None:
-        """Return what the datamodule says of the student's inputs; None where it says nothing."""
+        """Return what the datamodule says of the student's inputs; None where it says nothing.
+
+        Raises:
+            ValueError: when the data cannot be opened.
+        """
         data = self.open()
-        return None if data is None else data.state_dict().get(STUDENT_STATE)
+        if data is None:
+            raise ValueError(
+                "the checkpoint does not say how the student's inputs are made, and "
+                f"{self.problem}; export it where its data is"
+            )
+        return data.state_dict().get(STUDENT_STATE)
 
     def shapes(self, modalities: Sequence[str]) -> dict[str, Shape] | None:
         """Return the shapes of a training sample, if the data is open."""

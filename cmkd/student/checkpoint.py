@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from cmkd.checkpoints import read_checkpoint
+from cmkd.checkpoints import ENTRY, read_checkpoint
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.preprocessing import STUDENT_STATE, Preprocessing
+from cmkd.stages import STUDENT_STAGE
 from cmkd.student.architecture import Architecture
 from cmkd.student.class_paths import ClassSpec
 from cmkd.student.loading import load_weights
@@ -82,6 +83,13 @@ def student_of_checkpoint(
     content = read_checkpoint(str(path))
     where = f"{path}, hyper_parameters"
     hparams = content.get("hyper_parameters", {})
+    entry = content[ENTRY]
+    stage = entry.get("progress", entry).get("stage", STUDENT_STAGE)
+    if stage != STUDENT_STAGE:
+        raise ValueError(
+            f"{path}: was written in the {stage} stage, before its student was trained; take a "
+            "checkpoint of the student stage (best.ckpt, or last.ckpt of a finished run)"
+        )
     architecture = Architecture.of_role(hparams, "student", where)
     task = _task(hparams.get("task"), where)
     network = architecture.build(where, trust)

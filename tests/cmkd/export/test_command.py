@@ -44,7 +44,7 @@ def test_the_exported_student_predicts_as_its_checkpoint(clips, exported):
     assert found.class_names == ("Archery", "Bowling", "Diving")
     record = json.loads((out / "student.json").read_text())
     assert record["origin"]["checkpoint"] == "best.ckpt"
-    assert record["made_with"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(record["made_with"]["torch"])
     size = (out / "student.safetensors").stat().st_size
     parameters = sum(p.numel() for p in best.network.parameters())
     assert size < 4 * parameters + 8_000, "more than the student is in the file"

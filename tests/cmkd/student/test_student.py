@@ -90,3 +90,11 @@ def test_a_model_built_in_python_gives_its_student_in_python(tmp_path):
     found = student.predict({"face": sample["face"]}).probabilities
     expected = model.network("student")({"face": sample["face"][None]}).logits.softmax(1)[0]
     assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_checkpoint_of_the_teacher_stage_has_no_student_yet(tmp_path):
+    trainer = make_trainer(tmp_path, max_epochs=1)
+    trainer.fit(make_model(teacher_epochs=1), make_data())
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    with pytest.raises(ValueError, match=r"written in the teacher stage.*best\.ckpt"):
+        load_student(tmp_path / "model.ckpt")
