@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _MAPPED = ("teacher", "student")
 _SHOWN = 4
+# Seconds that figures are taken to cost before the first are drawn; matplotlib's import included.
+_FIRST_COST = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Dashboard(Callback):
     Classes and gallery need a task with classes.
 
     No network is run for it but, once in a stage that does not train it, the teacher. Drawing
-    happens on rank zero, and may take a share of the run's time and no more: an epoch for which
-    there is no time left is not drawn, except that at the end the last one of each stage is.
+    happens on rank zero, and may take a share of the run's time and no more. An epoch for which
+    there is no time is not drawn; the last one of a stage waits for the end of the run, and the
+    last one of the run is always drawn.
 
     Needs matplotlib (``pip install cmkd[plots]``); without it nothing is drawn.
 
@@ -62,7 +65,7 @@ class Dashboard(Callback):
         samples: validation samples in the map and the gallery, at most.
         projection: ``pca``, or ``tsne``, which takes seconds (needs scikit-learn).
         queries: rows of the gallery.
-        time_share: share of the run's time that drawing may take.
+        time_share: share of the run's time that drawing may take; 1 draws at any cost.
 
     Raises:
         ValueError: for a number out of its range.
@@ -98,8 +101,10 @@ class Dashboard(Callback):
         self._inputs: dict[str, Tensor] = {}
         self._labels: list[int] = []
         self._pending: dict[str, _Epoch] = {}
+        self._collected = -1
         self._bounds: dict[str, list[tuple[int, float]]] = {}
-        self._began = self._spent = self._cost = 0.0
+        self._began = self._spent = 0.0
+        self._cost = _FIRST_COST
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, and see whether there is something to draw with."""
@@ -163,6 +168,7 @@ class Dashboard(Callback):
         data = self._collector.pop()
         if data is not None and "teacher" not in pl_module.stage.trained:
             data = self._with_teacher(data)
+        self._collected = trainer.current_epoch
         if trainer.is_global_zero:
             self._pending[pl_module.stage.name] = _Epoch(
                 trainer.current_epoch, data, self._inputs, self._labels
@@ -185,18 +191,22 @@ class Dashboard(Callback):
             if name.startswith("train/") and name.endswith(("_bound", "_ceiling")):
                 term = f"{pl_module.stage.name} stage, {name.removeprefix('train/')}"
                 self._note(term, trainer.current_epoch, float(value))
-        passed = time.perf_counter() - self._began
         stage = pl_module.stage.name
-        if stage in self._pending and self._spent + self._cost <= self.time_share * passed:
+        if stage in self._pending and self._has_time():
             self._draw(trainer, self._pending.pop(stage))
+
+    def _has_time(self) -> bool:
+        passed = time.perf_counter() - self._began
+        return self.time_share == 1 or self._spent + self._cost <= self.time_share * passed
 
     def _note(self, name: str, epoch: int, value: float) -> None:
         self._bounds.setdefault(name, []).append((epoch, value))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Draw what there was no time for."""
-        for epoch in self._pending.values():
-            self._draw(trainer, epoch)
+        """Draw the last epoch and, of the stages before, what there is time for."""
+        for epoch in reversed(self._pending.values()):
+            if epoch.epoch == self._collected or self._has_time():
+                self._draw(trainer, epoch)
         self._pending.clear()
 
     def _draw(self, trainer: Trainer, epoch: _Epoch) -> None:

@@ -62,8 +62,8 @@ def find_sign(
         history: the epochs so far, the last one last.
         mode: ``max`` or ``min``, which metric is better.
         tolerance: relative change of the metric, or of I(T;A), that is still none.
-        least: share of the embedding beyond the student's below which, once more than halved,
-            there is next to nothing left.
+        least: share of the embedding beyond the student's below which there is next to nothing
+            left, if once there was more.
         patience: last epochs in which it has to be so.
     """
     recent = history[-patience:]
@@ -95,7 +95,7 @@ def find_sign(
     since = fallen(lambda e: e.mi_auxiliary, lambda best: best - tolerance * abs(best))
     if since is not None and last.mi_auxiliary is not None:
         return line("I(T;A)", since.mi_auxiliary or 0.0, last.mi_auxiliary, since)
-    since = fallen(lambda e: e.beyond_student, lambda best: min(least, best / 2))
+    since = fallen(lambda e: e.beyond_student, lambda best: min(least, best))
     if since is not None and last.beyond_student is not None:
         what = "the share of its embedding that the student's does not tell"
         return line(what, since.beyond_student or 0.0, last.beyond_student, since)

@@ -36,7 +36,7 @@ class WeakTeacherAlarm(Callback):
     Args:
         tolerance: relative fall of the metric, or of I(T;A), that is still none.
         least: share of the embedding beyond the student's below which there is next to nothing
-            left of it, once it has more than halved.
+            left of it, if once there was more.
         patience: epochs in a row in which it has to be so.
         samples: validation samples by which the share is measured.
 

@@ -1,0 +1,124 @@
+"""What the dashboard costs: the time of a fit with it, against the same fit without.
+
+python experiments/benchmarks/dashboard.py [--rounds 3 --epochs 40 --width 1024] [-- of cmkd fit]
+
+Three fits take turns: with CSV alone, with CSV and W&B (offline), and as `cmkd fit` does it, with
+all of the dashboard: throughput, gradient norms, figures, weak-teacher alarm, the best checkpoint
+as an artifact. The time of a fit is that from its first step to its end, with the figures that are
+drawn there; given are medians over the rounds. By default the data are the simulated world and the
+method is the AMID objective, both stages; what stands behind `--` is added to the command line, for
+example another `--config`, whose settings then count.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.table import Table
+
+from cmkd import cli
+from cmkd.callbacks import ResultsTable, StopOnSignal
+from cmkd.runs import RunOptions
+
+EXPERIMENTS = Path(__file__).parents[1]
+WORLD = [EXPERIMENTS / "latent_world" / "base.yaml", EXPERIMENTS / "methods" / "amid.yaml"]
+#: W&B's mode, and whether the dashboard's callbacks are there.
+FITS = {
+    "CSV": ("disabled", False),
+    "CSV, W&B": ("offline", False),
+    "dashboard": ("offline", True),
+}
+
+
+class Clock(Callback):
+    """Measures a fit, from the beginning of its first epoch to its end.
+
+    Attributes:
+        seconds: of the fit.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start."""
+        self._began = time.perf_counter()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop; it is the last callback."""
+        self.seconds = time.perf_counter() - self._began
+
+
+def seconds(arguments: list[str], wandb: str, dashboard: bool) -> float:
+    """Fit through the command line and return its time."""
+    clock, usual = Clock(), cli.default_callbacks
+
+    def callbacks(options: RunOptions) -> list[Callback]:
+        kept = usual(options) if dashboard else [StopOnSignal(), ResultsTable()]
+        return [*kept, clock]
+
+    cli.default_callbacks = callbacks
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Path(os.devnull).open("w") as nothing,
+            contextlib.redirect_stdout(nothing),
+        ):
+            cli.run([*arguments, "--run.dir", folder, "--run.wandb", wandb])
+            if wandb != "disabled":
+                import wandb as client
+
+                # Before the folder goes that its process writes to.
+                client.teardown()
+    finally:
+        cli.default_callbacks = usual
+    return clock.seconds
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=40, help="half of them the teacher's")
+    parser.add_argument("--width", type=int, default=1024, help="of the encoders")
+    parser.add_argument("further", nargs="*", help="for cmkd fit, behind --")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    arguments = ["fit"]
+    if "--config" not in options.further:
+        for config in WORLD:
+            arguments += ["--config", str(config)]
+        for modality in ("first", "second"):
+            arguments += [f"--model.encoders.{modality}.init_args.width", str(options.width)]
+        arguments += ["--model.teacher_epochs", str(options.epochs // 2)]
+        arguments += ["--trainer.max_epochs", str(options.epochs)]
+    arguments += ["--trainer.enable_progress_bar", "false", *options.further]
+    found: dict[str, list[float]] = {name: [] for name in FITS}
+    for _ in range(options.rounds):
+        for name, (wandb, dashboard) in FITS.items():
+            found[name].append(seconds(arguments, wandb, dashboard))
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    table = Table(title="A fit")
+    for heading in ("", "s", "more than CSV alone, %"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, value in medians.items():
+        more = 100 * (value / medians["CSV"] - 1)
+        table.add_row(name, f"{value:.2f}", f"{more:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
