@@ -292,6 +292,17 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path):
     assert max(steps[1]) > max(steps[0])
 
 
+def test_an_alert_is_kept_with_an_offline_run(tmp_path):
+    import wandb
+
+    logger = default_loggers(RunOptions(wandb="offline"), tmp_path)[1]
+    logger.alert("weak teacher", "its metric fell")
+    wandb.finish()
+    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    records = [r for r in read_records(path) if r.WhichOneof("record_type") == "alert"]
+    assert [record.alert.text for record in records] == ["its metric fell"]
+
+
 def test_the_wandb_run_of_a_folder_is_the_same_by_any_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options, folders = RunOptions(wandb="offline"), (Path("a"), tmp_path / "a")
