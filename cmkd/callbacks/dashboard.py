@@ -1,47 +1,25 @@
 """Figures of a run while it runs."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from cmkd.batch import Batch, batch_modalities
-from cmkd.callbacks.figure_data import FigureCollector, FigureData, gallery
+from cmkd.callbacks.epoch_figures import MAPPED, Bounds, FigureEpoch, epoch_figures
+from cmkd.callbacks.figure_data import FigureCollector, FigureData
 from cmkd.callbacks.figure_log import log_figure
 from cmkd.distillation import CrossModalDistillation
-from cmkd.figures import (
-    confusion_matrix,
-    curves,
-    embedding_map,
-    per_class_accuracy,
-    retrieval_gallery,
-    samples,
-)
 from cmkd.figures.embedding import Projection
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_MAPPED = ("teacher", "student")
 _SHOWN = 4
 # Seconds that figures are taken to cost before the first are drawn; matplotlib's import included.
 _FIRST_COST = 2.0
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    """An epoch that can be drawn."""
-
-    epoch: int
-    data: FigureData | None
-    inputs: dict[str, Tensor] = field(default_factory=dict)
-    labels: list[int] = field(default_factory=list)
 
 
 class Dashboard(Callback):
@@ -99,10 +77,11 @@ class Dashboard(Callback):
         self._teacher: FigureData | None = None
         self._stage = ""
         self._inputs: dict[str, Tensor] = {}
-        self._labels: list[int] = []
-        self._pending: dict[str, _Epoch] = {}
+        self._labels: list[float] = []
+        self._pending: dict[str, FigureEpoch] = {}
         self._collected = -1
-        self._bounds: dict[str, list[tuple[int, float]]] = {}
+        self._bounds: Bounds = {}
+        self._ceilings: Bounds = {}
         self._began = self._spent = 0.0
         self._cost = _FIRST_COST
 
@@ -153,7 +132,7 @@ class Dashboard(Callback):
             return
         if self._stage != stage.name:
             self._stage, self._teacher = stage.name, None
-        shown = {name: outputs[name] for name in {role, *_MAPPED} if name in outputs}
+        shown = {name: outputs[name] for name in {role, *MAPPED} if name in outputs}
         if pl_module.has_teacher and "teacher" not in stage.trained and self._teacher is None:
             # Frozen: what it gives now it gives in every epoch of the stage.
             shown["teacher"] = pl_module.network("teacher")(batch)
@@ -170,7 +149,7 @@ class Dashboard(Callback):
             data = self._with_teacher(data)
         self._collected = trainer.current_epoch
         if trainer.is_global_zero:
-            self._pending[pl_module.stage.name] = _Epoch(
+            self._pending[pl_module.stage.name] = FigureEpoch(
                 trainer.current_epoch, data, self._inputs, self._labels
             )
 
@@ -187,20 +166,19 @@ class Dashboard(Callback):
         """Draw the epoch, if there is time."""
         if not self._able or not isinstance(pl_module, CrossModalDistillation):
             return
-        for name, value in trainer.callback_metrics.items():
-            if name.startswith("train/") and name.endswith(("_bound", "_ceiling")):
-                term = f"{pl_module.stage.name} stage, {name.removeprefix('train/')}"
-                self._note(term, trainer.current_epoch, float(value))
-        stage = pl_module.stage.name
+        stage, values = pl_module.stage.name, trainer.callback_metrics
+        # Not all there are: those of the stages before are still there.
+        for term in pl_module.stage.terms.by_name():
+            for kept, suffix in ((self._bounds, "bound"), (self._ceilings, "ceiling")):
+                if (name := f"train/{term}_{suffix}") in values:
+                    points = kept.setdefault(f"{stage} stage, {term}", [])
+                    points.append((trainer.current_epoch, float(values[name])))
         if stage in self._pending and self._has_time():
             self._draw(trainer, self._pending.pop(stage))
 
     def _has_time(self) -> bool:
         passed = time.perf_counter() - self._began
         return self.time_share == 1 or self._spent + self._cost <= self.time_share * passed
-
-    def _note(self, name: str, epoch: int, value: float) -> None:
-        self._bounds.setdefault(name, []).append((epoch, value))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Draw the last epoch and, of the stages before, what there is time for."""
@@ -209,57 +187,30 @@ class Dashboard(Callback):
                 self._draw(trainer, epoch)
         self._pending.clear()
 
-    def _draw(self, trainer: Trainer, epoch: _Epoch) -> None:
+    def _draw(self, trainer: Trainer, epoch: FigureEpoch) -> None:
         begin = time.perf_counter()
-        classes = len(epoch.data.counts) if epoch.data is not None else 0
-        names = class_names(trainer, classes)
-        for name, figure in self._figures(epoch, names):
-            log_figure(trainer, figure, name, epoch.epoch)
+        names = class_names(trainer, 0 if epoch.data is None else len(epoch.data.counts))
+        figures = epoch_figures(
+            epoch, names, self._bounds, self._ceilings, self.projection, self.queries
+        )
+        try:
+            for name, figure in figures:
+                log_figure(trainer, figure, name, epoch.epoch)
+        except Exception as error:  # No figure is worth a run.
+            rank_zero_warn(f"figures of epoch {epoch.epoch}: {type(error).__name__}: {error}")
         self._cost = time.perf_counter() - begin
         self._spent += self._cost
 
-    def _figures(self, epoch: _Epoch, names: Sequence[str]) -> Iterator[tuple[str, "Figure"]]:
-        data = epoch.data
-        if data is not None:
-            yield f"{data.role}_confusion_matrix", confusion_matrix(data.counts, names)
-            yield f"{data.role}_class_accuracy", per_class_accuracy(data.counts, names)
-            mapped = {role: data.embeddings[role] for role in _MAPPED if role in data.embeddings}
-            if mapped:
-                yield "embedding_map", embedding_map(mapped, data.label, names, self.projection)
-            if len(data.index) > 1:
-                rows = gallery(data, names, self.queries)
-                yield f"{data.role}_retrieval", retrieval_gallery(rows)
-        if epoch.inputs:
-            captions = [names[label] if names else f"{label:g}" for label in epoch.labels]
-            yield "input_samples", samples(epoch.inputs, captions)
-        if self._bounds:
-            yield "information", _information(self._bounds)
-
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs, as plain data."""
-        return {"bounds": {name: [list(p) for p in of] for name, of in self._bounds.items()}}
+        return {"bounds": self._bounds, "ceilings": self._ceilings}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave."""
-        self._bounds = {
-            name: [(int(epoch), float(value)) for epoch, value in of]
-            for name, of in state_dict["bounds"].items()
-        }
+        self._bounds, self._ceilings = state_dict["bounds"], state_dict["ceilings"]
 
 
 def class_names(trainer: Trainer, classes: int) -> list[str]:
     """Return the datamodule's names of the classes; their numbers where it has none."""
     given = getattr(trainer.datamodule, "class_names", None) or []  # type: ignore[attr-defined]
     return list(given) if len(given) == classes else [str(number) for number in range(classes)]
-
-
-def _information(bounds: Mapping[str, Sequence[tuple[int, float]]]) -> "Figure":
-    """Draw the bounds over the epochs, and the ceilings of the last one."""
-    series = {
-        name.removesuffix("_bound"): tuple(map(list, zip(*points, strict=True)))
-        for name, points in bounds.items()
-        if name.endswith("_bound")
-    }
-    ceilings = {points[-1][1] for name, points in bounds.items() if name.endswith("_ceiling")}
-    lines = {f"log N = {value:.2f}": value for value in sorted(ceilings)}
-    return curves(series, "bound on the information, nats", lines)  # type: ignore[arg-type]

@@ -64,6 +64,7 @@ class WeakTeacherAlarm(Callback):
         self.patience = patience
         self._rows = RowSample(samples)
         self._share: float | None = None
+        self._validated = False
         self._history: dict[str, list[TeacherEpoch]] = {}
         self._warned: list[str] = []
 
@@ -92,6 +93,7 @@ class WeakTeacherAlarm(Callback):
         """Measure the share, over all ranks."""
         rows = self._rows.pop()
         self._share = None
+        self._validated = not trainer.sanity_checking
         if len(rows.get("index", ())) >= 10:
             teacher, student = (sample_means(rows[role], rows["index"]) for role in _PAIR)
             if len(teacher) >= 10:
@@ -99,7 +101,8 @@ class WeakTeacherAlarm(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the epoch and warn."""
-        if not isinstance(pl_module, CrossModalDistillation):
+        validated, self._validated = self._validated, False
+        if not validated or not isinstance(pl_module, CrossModalDistillation):
             return
         stage, values = pl_module.stage, trainer.callback_metrics
         metric = f"val/teacher_{pl_module.task.monitor}"

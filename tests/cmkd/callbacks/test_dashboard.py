@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cmkd.callbacks import Dashboard
+from cmkd.callbacks import Dashboard, epoch_figures
 from cmkd.callbacks import dashboard as dashboard_module
 from cmkd.callbacks.figure_data import FigureData, gallery, thumbnails
 from cmkd.tasks import Regression
@@ -26,7 +26,7 @@ def drawn(monkeypatch):
         def keep(*given, name=name):
             calls.append((name, given))
 
-        monkeypatch.setattr(dashboard_module, name, keep)
+        monkeypatch.setattr(epoch_figures, name, keep)
     monkeypatch.setattr(dashboard_module, "log_figure", lambda *given: None)
     return calls
 
@@ -94,6 +94,8 @@ def test_bounds_are_drawn_below_their_ceilings(tmp_path, drawn):
     *_, (series, _, ceilings) = of(drawn, "curves")
     assert list(series["teacher stage, mi_ts"][0]) == [0, 1]
     assert list(series["student stage, mi_ts"][0]) == [2, 3]
+    # The student stage has no I(T;A), though its last value is still to be had.
+    assert "student stage, mi_ta" not in series
     assert ceilings == {"log N = 2.08": pytest.approx(2.0794, abs=1e-4)}
 
 
@@ -138,6 +140,16 @@ def test_without_matplotlib_a_run_goes_on_without_figures(tmp_path, drawn, monke
     trainer = fit(tmp_path, Dashboard(time_share=1.0), max_epochs=1)
     assert trainer.current_epoch == 1
     assert not drawn
+
+
+def test_a_figure_that_fails_ends_no_run(tmp_path, drawn, monkeypatch):
+    def fail(*given):
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(dashboard_module, "log_figure", fail)
+    with pytest.warns(UserWarning, match="figures of epoch 0: RuntimeError: no space left"):
+        trainer = fit(tmp_path, Dashboard(time_share=1.0), max_epochs=1)
+    assert trainer.current_epoch == 1
 
 
 def test_a_gallery_finds_neighbours_but_never_the_query():
