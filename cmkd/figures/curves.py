@@ -1,7 +1,10 @@
 """Values over time, and means with their intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cmkd.figures.style import COLOURS, INK, colour, new_figure
 
@@ -27,7 +30,8 @@ def curves(
         ylabel: what y is, with its unit.
         ceilings: by name, a value of y that cannot be passed: a dashed line.
         xlabel: what x is.
-        marks: by name, a value of x at which something changes: a dotted line.
+        marks: by name, a value of x at which something else begins: a dotted line, at which the
+            lines of the series are broken.
 
     Raises:
         ValueError: for no series, or x and y of different lengths.
@@ -40,7 +44,10 @@ def curves(
             if len(x) != len(y):
                 raise ValueError(f"curves: '{name}' has {len(x)} x but {len(y)} y")
             marker = "o" if len(x) <= _MARKED else None
-            axes.plot(x, y, label=name, color=colour(number), marker=marker, markersize=2.5)
+            places, values = _broken(x, y, (marks or {}).values())
+            axes.plot(
+                places, values, label=name, color=colour(number), marker=marker, markersize=2.5
+            )
         for name, value in (ceilings or {}).items():
             axes.axhline(value, color=INK, alpha=0.7, linewidth=0.9, linestyle=(0, (5, 3)))
             _note(axes, name, (0.99, value), ("axes fraction", "data"), ha="right", va="bottom")
@@ -49,10 +56,10 @@ def curves(
             _note(axes, name, (value, 0.99), ("data", "axes fraction"), ha="left", va="top")
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.grid(alpha=0.15, linewidth=0.6, color=INK)
-        if ceilings:
-            # Room for the name of the highest.
+        if ceilings or marks:
+            # Room for their names.
             low, high = axes.get_ylim()
-            axes.set_ylim(low, high + 0.06 * (high - low))
+            axes.set_ylim(low, high + 0.09 * (high - low))
         columns = 3 if max(map(len, series)) < 16 else 2
         figure.legend(loc="outside lower center", ncols=min(columns, len(series)))
         return figure
@@ -85,6 +92,19 @@ def intervals(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.15, linewidth=0.6, color=INK)
         return figure
+
+
+def _broken(
+    x: Sequence[float], y: Sequence[float], marks: Iterable[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a series with a gap behind what stands at, or last before, each mark."""
+    places, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    for mark in marks:
+        behind = int((places <= mark).sum())
+        if 0 < behind < len(places):
+            places = np.insert(places, behind, mark)
+            values = np.insert(values, behind, np.nan)
+    return places, values
 
 
 def _note(

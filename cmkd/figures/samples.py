@@ -50,6 +50,7 @@ def samples(tensors: Mapping[str, Tensor], captions: Sequence[str]) -> "Figure":
                 axes = figure.add_subplot(grid[row, column])
                 _draw(axes, tensor[row].detach().float().cpu())
                 axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
                 if row == 0:
                     axes.set_title(name)
                 if column == 0:

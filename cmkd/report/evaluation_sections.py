@@ -22,7 +22,7 @@ from cmkd.figures.embedding import Projection
 from cmkd.report.canvas import Canvas
 from cmkd.report.evaluation import Evaluated, Outputs, Split
 from cmkd.report.page import Block, Card, Drawings, Gallery, Section, Table, Text
-from cmkd.report.scores import scores, wilson
+from cmkd.report.scores import Score, scores, wilson
 from cmkd.report.thumbnails import Picture, moving_url, picture_of, still_url
 from cmkd.tasks.base import Task
 
@@ -60,17 +60,18 @@ class Looked:
 
 def results(looked: Looked) -> Section:
     """Return the table of metrics with their intervals."""
-    rows = []
+    tables = []
     gallery = looked.evaluated.gallery
     for role, outputs in looked.evaluated.queries.networks.items():
         searched = None if gallery is None else gallery.networks.get(role)
-        for name, score in scores(looked.task, outputs, searched).items():
-            interval = f"{score.low:.3f} to {score.high:.3f}"
-            rows.append([role, name, f"{score.value:.3f}", interval])
+        found = scores(looked.task, outputs, searched)
+        rows = [[name, f"{score.value:.3f}", _interval(score)] for name, score in found.items()]
+        tables.append(Table(["metric", "value", "95 % interval"], rows, role))
     count = len(looked.student.target)
     note = (
         f"The best checkpoint on the {count} {looked.name} samples. Intervals are bootstrapped "
-        "over samples as if they were independent; they say nothing about other seeds."
+        "over samples as if they were independent; they say nothing about other seeds, and there "
+        "is none where the samples do not differ."
     )
     if looked.split == "val":
         note += " The checkpoint was chosen on these samples, which flatters it."
@@ -78,8 +79,7 @@ def results(looked: Looked) -> Section:
     if "teacher" not in looked.evaluated.queries.networks:
         blocks.append(Text("The teacher is not scored: there is none, or the data do not hold all "
                            "it sees (data.init_args.auxiliary_at_test)."))  # fmt: skip
-    columns = ["network", "metric", "value", "95 % interval"]
-    return Section("Results", [*blocks, Table(columns, rows)])
+    return Section("Results", [*blocks, *tables])
 
 
 def classes(looked: Looked, canvas: Canvas) -> Section:
@@ -188,6 +188,10 @@ def nearest(queries: Outputs, searched: Outputs | None, rows: Tensor, most: int)
     return cosine.topk(min(most, len(found.target) - (searched is None)), dim=1).indices
 
 
+def _interval(score: Score) -> str:
+    return f"{score.low:.3f} to {score.high:.3f}" if score.low < score.high else ""
+
+
 def _class_rows(counts: Tensor, names: Sequence[str]) -> list[list[str]]:
     rows = []
     for label, name in enumerate(names):
@@ -220,13 +224,14 @@ def _entry(
     looked: Looked, shown: Mapping[int, Picture], of: Outputs, row: int, relevant: bool | None
 ) -> tuple[Card, Thumbnail]:
     number, label = int(of.index[row]), int(of.target[row])
-    caption = f"{looked.class_names[label]}, sample {number}"
+    name, sample = looked.class_names[label], f"sample {number}"
     mark = "query" if relevant is None else "hit" if relevant else "miss"
     one = shown.get(number)
     card = Card(
         still=still_url(one) if one else None,
         moving=moving_url(one) if one else None,
         mark=mark,
-        caption=caption,
+        name=name,
+        sample=sample,
     )
-    return card, Thumbnail(one.still if one else None, caption, relevant)
+    return card, Thumbnail(one.still if one else None, f"{name} {sample}", relevant)

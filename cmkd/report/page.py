@@ -69,13 +69,15 @@ class Card:
         still: URL of a picture, None where there is nothing to look at.
         moving: URL of an animated one, None where nothing moves.
         mark: ``query``, ``hit`` or ``miss``.
-        caption: which sample.
+        name: of its class.
+        sample: which one it is.
     """
 
     still: str | None
     moving: str | None
     mark: str
-    caption: str
+    name: str
+    sample: str
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def terms_of(model: Mapping[str, Any]) -> list[list[str]]:
 def _learning(run: RunFolder, canvas: Canvas) -> list[Drawing]:
     log, marks = run.metrics, _marks(run)
     metric = monitor(run)
-    validated = _series(log, rf"val/(\w+)_{re.escape(metric)}") if metric else {}
+    networks = ["teacher", "auxiliary", "student", *(run.config["model"].get("networks") or {})]
+    pattern = rf"val/({'|'.join(map(re.escape, networks))})_{re.escape(metric or '')}"
+    validated = _series(log, pattern)
     losses = _series(log, r"train/(\w+?)(?<!_critic)_loss")
     names = {name for _, name, *_ in terms_of(run.config["model"])}
     terms = {name: series for name, series in _series(log, r"train/(\w+)").items() if name in names}
@@ -141,13 +143,13 @@ def _information(run: RunFolder, canvas: Canvas) -> list[Drawing]:
         )
         figure = curves(bounds, "nats", ceilings=ceilings, marks=marks)
         drawings.append(canvas.draw("information", figure, caption))
-    entropies = _series(log, r"train/(\w+)_nats")
-    if entropies:
-        caption = "Upper bound on H(T|S), in nats, of a Gaussian that pulls nothing (see README)."
-        if set(entropies) != {"entropy"}:
-            caption = "Upper bounds on H(T|S), in nats."
-        figure = curves(entropies, "nats", marks=marks)
-        drawings.append(canvas.draw("conditional_entropy", figure, caption))
+    # Their scales have nothing in common: of embeddings of many dimensions, of the labels.
+    for name, series in _series(log, r"train/(\w+)_nats").items():
+        caption = f"{name}: upper bound on H(T|S), in nats."
+        if name == "entropy":
+            caption += " A Gaussian probe, which pulls no network."
+        figure = curves({name: series}, "nats", marks=marks)
+        drawings.append(canvas.draw(f"conditional_entropy_{name}", figure, caption))
     critics = set(_series(log, r"train/(\w+)_critic_loss"))
     accuracies = {n: s for n, s in _series(log, r"train/(\w+)_accuracy").items() if n in critics}
     if accuracies:

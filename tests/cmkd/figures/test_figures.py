@@ -64,13 +64,21 @@ def test_counts_that_do_not_fit_the_names_are_refused():
 
 
 def test_curves_have_their_ceilings_and_marks():
-    figure = curves({"mi": ([1, 2], [0.5, 1.0])}, "nats", {"log 8": 2.08}, marks={"student": 1.0})
+    figure = curves({"mi": ([1, 2], [0.5, 1.0])}, "nats", {"log 8": 2.08}, marks={"student": 2.0})
     axes = figure.axes[0]
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 1.0]]
     assert {"log 8", "student", "nats", "epoch"} <= set(texts(figure))
     assert axes.get_ylim()[1] > 2.08
     with pytest.raises(ValueError, match="'a' has 1 x but 2 y"):
         curves({"a": ([1], [1, 2])}, "loss")
+
+
+def test_a_line_is_broken_where_something_else_begins():
+    series = {"student": ([1, 2, 3], [0.5, 1.0, 0.1]), "teacher": ([1, 2], [0.7, 0.8])}
+    first, second, *_ = curves(series, "accuracy", marks={"student stage": 2}).axes[0].lines
+    assert first.get_ydata()[[0, 1, 3]].tolist() == [0.5, 1.0, 0.1]
+    assert first.get_ydata()[2] != first.get_ydata()[2]
+    assert second.get_ydata().tolist() == [0.7, 0.8]
 
 
 def test_an_interval_that_holds_the_reference_is_pale():

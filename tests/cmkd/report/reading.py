@@ -18,6 +18,14 @@ def table(of: Section, number: int = 0) -> list[dict[str, str]]:
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
+def networks(of: Section) -> dict[str, dict[str, dict[str, str]]]:
+    """Return by network and metric the rows of the tables of results."""
+    return {
+        found.caption: {row["metric"]: row for row in table(of, number)}
+        for number, found in enumerate(blocks(of, Table))
+    }
+
+
 def drawings(page: Page) -> dict[str, str]:
     """Return the SVG of every figure by its name."""
     return {

@@ -12,10 +12,10 @@ from cmkd.report.command import main
 from cmkd.report.folders import read_run
 from cmkd.report.page import Gallery, Text
 from cmkd.report.run_page import RunOptions, run_page
-from tests.cmkd.report.reading import blocks, drawings, section, table
+from tests.cmkd.report.reading import blocks, drawings, networks, section, table
 
 FIGURES = {
-    "validation", "task_loss", "terms", "information", "conditional_entropy", "discriminator",
+    "validation", "task_loss", "terms", "information", "conditional_entropy_entropy", "discriminator",
     "confusion_matrix", "per_class_accuracy", "embedding_student", "embedding_teacher", "samples",
 }  # fmt: skip
 
@@ -39,8 +39,7 @@ def copy_of(run_folder, folder):
 
 
 def test_the_metrics_are_those_that_chose_the_checkpoint(made, run_folder):
-    rows = table(section(made[0], "Results"))
-    student = {row["metric"]: row for row in rows if row["network"] == "student"}
+    found = networks(section(made[0], "Results"))
     best = read_checkpoint(str(run_folder / "checkpoints" / "best.ckpt"))
     with (run_folder / "metrics.csv").open() as file:
         logged = [
@@ -48,14 +47,14 @@ def test_the_metrics_are_those_that_chose_the_checkpoint(made, run_folder):
             for row in csv.DictReader(file)
             if row["val/student_accuracy"] and int(row["epoch"]) == best["epoch"]
         ]
-    assert [student["accuracy"]["value"]] == [f"{value:.3f}" for value in logged]
-    low, high = map(float, student["accuracy"]["95 % interval"].split(" to "))
+    accuracy = found["student"]["accuracy"]
+    assert [accuracy["value"]] == [f"{value:.3f}" for value in logged]
+    low, high = map(float, accuracy["95 % interval"].split(" to "))
     assert low <= logged[0] <= high
-    assert {row["network"] for row in rows} == {"student", "teacher"}
 
 
 def test_an_auxiliary_model_that_no_term_trained_is_not_scored(made):
-    assert not [row for row in table(section(made[0], "Results")) if row["network"] == "auxiliary"]
+    assert set(networks(section(made[0], "Results"))) == {"student", "teacher"}
 
 
 def test_terms_stages_and_epochs_are_told(made):
@@ -78,6 +77,8 @@ def test_every_figure_is_on_the_page_and_in_both_formats(made):
     expected = FIGURES | {"retrieval_gallery"}
     assert files == {f"{name}.{suffix}" for name in expected for suffix in ("png", "svg")}
     assert "student stage" in svgs["validation"]
+    assert all(f">{name}<" in svgs["validation"] for name in ("student", "teacher"))
+    assert "macro" not in svgs["validation"]
     # A batch has 8 samples.
     assert "log 8" in svgs["information"]
 
@@ -88,9 +89,8 @@ def test_a_query_finds_others_of_the_split_and_clips_move(made):
     for query, *hits in gallery.rows:
         assert query.mark == "query"
         assert len(hits) == 5
-        assert query.caption not in [hit.caption for hit in hits]
-        name = query.caption.split(",")[0]
-        assert [hit.mark == "hit" for hit in hits] == [hit.caption.startswith(name) for hit in hits]
+        assert query.sample not in [hit.sample for hit in hits]
+        assert [hit.mark == "hit" for hit in hits] == [hit.name == query.name for hit in hits]
         assert all(card.moving.startswith("data:image/webp") for card in (query, *hits))
 
 
@@ -113,7 +113,7 @@ def other(run_folder, tmp_path_factory):
 def test_the_test_split_is_looked_at_only_where_asked_and_lacks_the_teacher(made, other):
     assert "32 validation samples" in words(made[0])
     assert "12 test samples" in words(other)
-    assert {row["network"] for row in table(section(other, "Results"))} == {"student"}
+    assert set(networks(section(other, "Results"))) == {"student"}
     assert "auxiliary_at_test" in words(other)
 
 
