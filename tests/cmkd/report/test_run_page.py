@@ -15,9 +15,18 @@ from cmkd.report.run_page import RunOptions, run_page
 from tests.cmkd.report.reading import blocks, drawings, networks, section, table
 
 FIGURES = {
-    "validation", "task_loss", "terms", "information", "conditional_entropy_entropy", "discriminator",
-    "confusion_matrix", "per_class_accuracy", "embedding_student", "embedding_teacher", "samples",
-}  # fmt: skip
+    "validation",
+    "task_loss",
+    "terms",
+    "information",
+    "conditional_entropy_entropy",
+    "discriminator",
+    "confusion_matrix",
+    "per_class_accuracy",
+    "embedding_student",
+    "embedding_teacher",
+    "samples",
+}
 
 
 @pytest.fixture(scope="module")
