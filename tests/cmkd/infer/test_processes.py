@@ -32,7 +32,9 @@ def test_a_name_that_is_not_utf8_goes_through_a_pipe_unchanged(student_file, cli
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(student_file, clips):
-    command = [sys.executable, "-m", "cmkd", "infer", "--ckpt", str(student_file), *clips]
+    # Not `-m cmkd`, which imports Lightning first.
+    program = "import sys; from cmkd.infer.command import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "--ckpt", str(student_file), *clips]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
