@@ -82,6 +82,7 @@ class ClipFolders(ClipDataModule):
         self.test_fraction = test_fraction
         self.split_seed = split_seed
         self.class_names = self._own.class_names(self._own.parts[0])
+        self._label = {name: number for number, name in enumerate(self.class_names)}
         unknown = sorted(set(self._own.class_names(self._own.parts[-1])) - set(self.class_names))
         if unknown:
             raise ValueError(
@@ -154,8 +155,7 @@ class ClipFolders(ClipDataModule):
 
     def _clip(self, name: str, path: Path) -> Clip:
         sources = dict.fromkeys(_OF_ROOT[self._own.kind], Source(path))
-        label = self.class_names.index(class_of(name))
-        return Clip(name, label, self._group_of(name, path), sources)
+        return Clip(name, self._label[class_of(name)], self._group_of(name, path), sources)
 
     def _group_of(self, name: str, path: Path) -> str:
         if self._group is None:

@@ -28,9 +28,9 @@ def commands():
 def write_clips(folder):
     """Write two classes of five training clips and two test clips, each of another brightness."""
     for name, (colour, pitch) in CLASSES.items():
-        for part, count in (("train", 5), ("test", 2)):
+        for part, count, more in (("train", 5, 0), ("test", 2, 4)):
             for number in range(count):
-                shade = tuple(min(255, level + 8 * number) for level in colour)
+                shade = tuple(min(255, level + 8 * number + more) for level in colour)
                 write_clip(
                     folder / part / name / f"{part}_{number}.mp4",
                     frames=50,
