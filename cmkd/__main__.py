@@ -1,6 +1,6 @@
 """``python -m cmkd`` is the command ``cmkd``."""
 
-from cmkd.cli import main
+from cmkd.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,8 +1,6 @@
 """The command line: LightningCLI with our module, run folders and loggers."""
 
-import importlib
 import os
-import sys
 import warnings
 from typing import Any
 
@@ -34,19 +32,12 @@ from cmkd.runs import (
 )
 
 _DESCRIPTION = (
-    "Cross-modal knowledge distillation. Before training, `cmkd prepare` checks a dataset's files; "
-    "`cmkd compare` runs methods over seeds and folds and prints one table."
+    "Cross-modal knowledge distillation. Beside the subcommands below there are, each with a "
+    "--help of its own: prepare (check a dataset's files), compare (methods over seeds and folds, "
+    "one table), report (one HTML file on a run or a comparison), export (the student alone), "
+    "infer (the student's word on files), search (the nearest clips), keys (what a config key "
+    "means)."
 )
-#: Commands that are not LightningCLI's: modules with ``main(args)``, imported when called.
-_COMMANDS = {
-    "prepare": "cmkd.prepare",
-    "compare": "cmkd.compare.command",
-    "export": "cmkd.export.command",
-    "infer": "cmkd.infer.command",
-    "search": "cmkd.infer.search_command",
-    "report": "cmkd.report.command",
-    "keys": "cmkd.keys.command",
-}
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
@@ -159,15 +150,11 @@ def run(args: list[str] | None = None) -> CrossModalCLI:
 
 
 def main() -> None:
-    """Run the command ``cmkd``.
+    """Run LightningCLI's commands on the process's arguments.
 
     What a constructor says about a config reaches the user as one line: jsonargparse wraps it in
     the description of every type it tried.
     """
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name in _COMMANDS:
-        importlib.import_module(_COMMANDS[name]).main(sys.argv[2:])
-        return
     try:
         run()
     except ValueError as error:

@@ -9,7 +9,8 @@ import torch
 import yaml
 
 from cmkd import CrossModalDistillation
-from cmkd.cli import main, run
+from cmkd.cli import run
+from cmkd.main import main
 from tests.cmkd.setting import assert_same, weights
 
 TINY = str(Path(__file__).with_name("tiny.yaml"))
@@ -51,6 +52,18 @@ def test_help_loads_no_media_library_and_no_wandb():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("command", ["infer", "search", "report"])
+def test_what_trains_nothing_starts_without_lightning(command):
+    code = (
+        "import sys\n"
+        "from cmkd.main import main\n"
+        f"sys.argv = ['cmkd', '{command}', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    print('lightning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_importing_cmkd_alone_loads_no_torch():

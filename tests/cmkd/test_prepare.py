@@ -12,7 +12,7 @@ import pytest
 import yaml
 from lightning.pytorch import LightningDataModule
 
-from cmkd.cli import main as cmkd
+from cmkd.main import main as cmkd
 from cmkd.prepare import main
 from cmkd.prepare_arguments import choose_modalities, find_class, known_names
 from datamodules import UCF101

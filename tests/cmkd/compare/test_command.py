@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cmkd.cli import main as cmkd
 from cmkd.compare.command import main
+from cmkd.main import main as cmkd
 from tests.cmkd.compare.setting import SEARCH, write
 from tests.fake_data import FakeData
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from cmkd import Student, cli, load_student
+from cmkd import Student, load_student
 from cmkd.infer.command import main as infer
 from cmkd.infer.search_command import main as search
+from cmkd.main import main
 from tests.cmkd.infer.small_students import NAMES, clip_reading, feature_reading, save
 from tests.datamodules.media_files import write_clip, write_sound
 
@@ -220,7 +221,7 @@ def test_both_are_commands_of_cmkd(monkeypatch, capsys):
     for command in ("infer", "search"):
         monkeypatch.setattr(sys, "argv", ["cmkd", command, "--help"])
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            main()
         assert stopped.value.code == 0
         assert f"usage: cmkd {command}" in capsys.readouterr().out
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from cmkd.cli import main as cmkd
 from cmkd.keys.catalogue import Catalogue, targets
 from cmkd.keys.command import main
 from cmkd.keys.key import keys_of
 from cmkd.keys.lookup import look_up
 from cmkd.keys.page import markdown
 from cmkd.keys.wording import default_text, type_text
+from cmkd.main import main as cmkd
 from cmkd.networks import Encoder
 from cmkd.objectives import InfoNCE, Objective
 from cmkd.terms import Term

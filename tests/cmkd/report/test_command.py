@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from cmkd.cli import main as cmkd
+from cmkd.main import main as cmkd
 from cmkd.report.command import main
 
 
