@@ -74,7 +74,7 @@ def per_class_accuracy(counts: Tensor, class_names: Sequence[str]) -> "Figure":
     names = [f"{class_names[c]} ({support[c]:g})" for c in there[order].tolist()]
     with new_figure(3.9, 0.19 * len(names) + 0.9) as figure:
         axes = figure.add_subplot()
-        axes.barh(range(len(names)), 100 * recall[order], height=0.7, color=COLOURS[0])
+        axes.barh(range(len(names)), 100 * recall[order].numpy(), height=0.7, color=COLOURS[0])
         axes.set_yticks(range(len(names)), names)
         axes.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6), xlabel="recognised, % of the class")
         axes.tick_params(axis="y", length=0)

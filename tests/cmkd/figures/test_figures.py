@@ -151,7 +151,7 @@ def test_samples_of_every_kind_of_modality_are_drawn():
     assert shown[4][0] == 129
     assert shown[6] == (5, 7)
     assert shown[8] == (1, 6)
-    with pytest.raises(ValueError, match="'face' has shape"):
+    with pytest.raises(ValueError, match="'video' has shape"):
         samples(tensors, ["one"])
 
 

@@ -21,7 +21,7 @@ CONFIG = {
         "student_modalities": ["video"],
         "auxiliary_modalities": ["audio"],
         "encoders": {
-            "video": {"class_path": "cmkd.networks.SmallVideoNet", "init_args": {"width": 4}},
+            "video": {"class_path": "cmkd.networks.SmallVideoNet", "init_args": {"width": 8}},
             "audio": {"class_path": "cmkd.networks.MLP", "init_args": {"in_features": 6}},
         },
         "embedding_dim": 8,

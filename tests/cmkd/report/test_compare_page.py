@@ -48,7 +48,8 @@ def test_results_alone_give_the_same_table_but_for_their_six_digits(page, compar
     mine = table(section(alone, "Test accuracy"))
     theirs = table(section(page, "Test accuracy"))
     for one, other in zip(mine, theirs, strict=True):
-        assert 100 * float(one["student"]) == pytest.approx(float(other["student"]), abs=0.1)
+        # Three digits after the point there, one of the percentage here.
+        assert 100 * float(one["student"]) == pytest.approx(float(other["student"]), abs=0.11)
 
 
 def test_results_of_another_kind_are_refused_by_name(tmp_path):
