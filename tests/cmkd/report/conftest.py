@@ -15,7 +15,11 @@ CONFIG = {
     "seed_everything": 0,
     "data": {
         "class_path": "tests.fake_data.FakeData",
-        "init_args": {"shapes": {"video": [3, 5, 16, 16], "audio": [6]}, "windows": 2},
+        "init_args": {
+            "shapes": {"video": [3, 5, 16, 16], "audio": [6]},
+            "windows": 2,
+            "classes": 8,
+        },
     },
     "model": {
         "student_modalities": ["video"],
@@ -25,6 +29,8 @@ CONFIG = {
             "audio": {"class_path": "cmkd.networks.MLP", "init_args": {"in_features": 6}},
         },
         "embedding_dim": 8,
+        # Too slow for a student that makes no mistakes.
+        "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.0003}},
         "teacher_epochs": 1,
         "teacher_terms": {"mi_ts": {"weight": 0.1, "objective": "cmkd.objectives.InfoNCE"}},
         "student_terms": {

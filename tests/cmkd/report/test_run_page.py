@@ -71,11 +71,11 @@ def test_terms_stages_and_epochs_are_told(made):
     facts = dict(what.blocks[0].pairs)
     assert facts["student sees"] == "video"
     assert facts["epochs"] == "1 of the stages before the student's, 3 in all, 3 reached"
-    assert [(row["stage"], row["term"], row["weight"]) for row in table(what)] == [
+    assert {(row["stage"], row["term"], row["weight"]) for row in table(what)} == {
         ("teacher", "mi_ts", "0.1"),
         ("student", "mi_ts", "0.1"),
         ("student", "h_ts", "0.1"),
-    ]
+    }
 
 
 def test_every_figure_is_on_the_page_and_in_both_formats(made):
@@ -105,7 +105,7 @@ def test_a_query_finds_others_of_the_split_and_clips_move(made):
 
 def test_classes_are_listed_with_their_samples(made):
     rows = table(section(made[0], "Classes"))
-    assert [row["class"] for row in rows] == ["class 0", "class 1", "class 2"]
+    assert [row["class"] for row in rows] == [f"class {label}" for label in range(8)]
     assert sum(int(row["samples"]) for row in rows) == 32
 
 
