@@ -5,9 +5,9 @@ python experiments/benchmarks/dashboard.py [--rounds 3 --epochs 40 --width 1024]
 Three fits take turns: with CSV alone, with CSV and W&B (offline), and as `cmkd fit` does it, with
 all of the dashboard: throughput, gradient norms, figures, weak-teacher alarm, the best checkpoint
 as an artifact. The time of a fit is that from its first step to its end, with the figures that are
-drawn there; given are medians over the rounds. By default the data are the simulated world and the
-method is the AMID objective, both stages; what stands behind `--` is added to the command line, for
-example another `--config`, whose settings then count.
+drawn there; given are medians over the rounds, one more before which is not counted. By default the
+data are the simulated world and the method is the AMID objective, both stages; what stands behind
+`--` is added to the command line, for example another `--config`, whose settings then count.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 import warnings
 from pathlib import Path
 
+import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
@@ -58,8 +59,8 @@ class Clock(Callback):
         self.seconds = time.perf_counter() - self._began
 
 
-def seconds(arguments: list[str], wandb: str, dashboard: bool) -> float:
-    """Fit through the command line and return its time."""
+def seconds(arguments: list[str], folder: Path, mode: str, dashboard: bool) -> float:
+    """Fit through the command line, into a folder, and return the fit's time."""
     clock, usual = Clock(), cli.default_callbacks
 
     def callbacks(options: RunOptions) -> list[Callback]:
@@ -68,17 +69,8 @@ def seconds(arguments: list[str], wandb: str, dashboard: bool) -> float:
 
     cli.default_callbacks = callbacks
     try:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            Path(os.devnull).open("w") as nothing,
-            contextlib.redirect_stdout(nothing),
-        ):
-            cli.run([*arguments, "--run.dir", folder, "--run.wandb", wandb])
-            if wandb != "disabled":
-                import wandb as client
-
-                # Before the folder goes that its process writes to.
-                client.teardown()
+        with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
+            cli.run([*arguments, "--run.dir", str(folder), "--run.wandb", mode])
     finally:
         cli.default_callbacks = usual
     return clock.seconds
@@ -107,9 +99,15 @@ def main() -> None:
         arguments += ["--trainer.max_epochs", str(options.epochs)]
     arguments += ["--trainer.enable_progress_bar", "false", *options.further]
     found: dict[str, list[float]] = {name: [] for name in FITS}
-    for _ in range(options.rounds):
-        for name, (wandb, dashboard) in FITS.items():
-            found[name].append(seconds(arguments, wandb, dashboard))
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(1 + options.rounds):
+            for name, (mode, dashboard) in FITS.items():
+                spent = seconds(arguments, Path(folder) / f"{name} {number}", mode, dashboard)
+                # The first round imports what the others have at hand.
+                if number > 0:
+                    found[name].append(spent)
+        # W&B's own process writes there until it ends.
+        wandb.teardown()
     medians = {name: statistics.median(values) for name, values in found.items()}
     table = Table(title="A fit")
     for heading in ("", "s", "more than CSV alone, %"):
