@@ -111,9 +111,11 @@ def test_classes_are_listed_with_their_samples(made):
 
 @pytest.fixture(scope="module")
 def other(run_folder, tmp_path_factory):
-    """Return the page of the last checkpoint on fewer test samples."""
+    """Return the page of the last checkpoint, which searches a gallery for fewer test samples."""
     run = read_run(run_folder, run_folder / "checkpoints" / "last.ckpt")
-    options = RunOptions(split="test", overrides=["--data.init_args.samples=12"])
+    changes = ("data.init_args.samples=12", "data.init_args.gallery=true")
+    task = "model.task=cmkd.tasks.Retrieval"
+    options = RunOptions(split="test", overrides=[f"--{one}" for one in (*changes, task)])
     page, reason = run_page(run, Canvas(tmp_path_factory.mktemp("other")), options)
     assert reason is None
     return page
@@ -124,6 +126,15 @@ def test_the_test_split_is_looked_at_only_where_asked_and_lacks_the_teacher(made
     assert "12 test samples" in words(other)
     assert set(networks(section(other, "Results"))) == {"student"}
     assert "auxiliary_at_test" in words(other)
+
+
+def test_a_retrieval_run_is_scored_and_shown_in_the_gallery_of_its_data(other):
+    student = networks(section(other, "Results"))["student"]
+    assert {"recall_at_1", "median_rank", "mean_average_precision", "accuracy"} <= set(student)
+    gallery = section(other, "Retrieval gallery")
+    assert "nearest in the gallery" in blocks(gallery, Text)[0].text
+    # A gallery is another split: its sample of a number is not the query.
+    assert len(blocks(gallery, Gallery)[0].rows[0]) == 6
 
 
 def test_another_checkpoint_can_be_named(other, run_folder):
