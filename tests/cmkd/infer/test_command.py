@@ -226,6 +226,15 @@ def test_both_are_commands_of_cmkd(monkeypatch, capsys):
         assert f"usage: cmkd {command}" in capsys.readouterr().out
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, although Lightning ignores it once a training was interrupted."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_what_is_done_written(student_file, clips, tmp_path, monkeypatch, capsys):
     printed = tmp_path / "printed.json"
     read, ended = Student.preprocess, threading.Event()
