@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from cmkd.cli import main
+from cmkd.main import main
 from tests.datamodules.media_files import write_clip
 from tests.test_documented_examples import README, block
 from tests.test_experiments import EXPERIMENTS
