@@ -23,6 +23,8 @@ class Kept(Callback):
 
 
 def collect(folder: Path, ranks: int) -> dict[str, Any]:
+    # The networks start from it, in whatever process.
+    torch.manual_seed(0)
     dashboard, alarm = Dashboard(samples=20, time_share=0.0), WeakTeacherAlarm(samples=60)
     # Rank zero would draw the last epoch.
     dashboard.on_train_end = lambda *_: None
