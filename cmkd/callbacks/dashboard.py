@@ -132,7 +132,7 @@ class Dashboard(Callback):
             return
         if self._stage != stage.name:
             self._stage, self._teacher = stage.name, None
-        shown = {name: outputs[name] for name in {role, *MAPPED} if name in outputs}
+        shown = {name: outputs[name] for name in (role, *MAPPED) if name in outputs}
         if pl_module.has_teacher and "teacher" not in stage.trained and self._teacher is None:
             # Frozen: what it gives now it gives in every epoch of the stage.
             shown["teacher"] = pl_module.network("teacher")(batch)

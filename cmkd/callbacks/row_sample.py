@@ -57,7 +57,8 @@ class RowSample:
         rows = self._lowest(_joined(self._rows))
         self._rows.clear()
         if world_size() > 1:
-            rows = {name: torch.cat(gather_all_tensors(row)) for name, row in rows.items()}
+            # In one order on all ranks: each is one exchange, and takes part in whichever is next.
+            rows = {name: torch.cat(gather_all_tensors(rows[name])) for name in sorted(rows)}
         rows = self._lowest(rows)
         self._clear()
         order = rows["window"].argsort(stable=True)

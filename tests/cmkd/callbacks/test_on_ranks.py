@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback
 
 from cmkd.callbacks import Dashboard, WeakTeacherAlarm
+from cmkd.callbacks.row_sample import RowSample
 from tests.cmkd.ddp.launch import gloo, on_ranks
 from tests.cmkd.setting import make_amid, make_data, make_trainer
 
@@ -23,8 +25,6 @@ class Kept(Callback):
 
 
 def collect(folder: Path, ranks: int) -> dict[str, Any]:
-    # The networks start from it, in whatever process.
-    torch.manual_seed(0)
     dashboard, alarm = Dashboard(samples=20, time_share=0.0), WeakTeacherAlarm(samples=60)
     # Rank zero would draw the last epoch.
     dashboard.on_train_end = lambda *_: None
@@ -63,3 +63,25 @@ def test_figures_and_alarm_of_ranks_are_those_of_one_process(tmp_path):
     shares = [found["alarm"]["teacher"][-1]["beyond_student"] for found in (one, first, second)]
     assert shares[0] > 0
     assert shares == pytest.approx([shares[0]] * 3)
+
+
+def pool(folder: Path, ranks: int) -> dict[str, Any]:
+    dist.init_process_group("gloo", world_size=ranks)
+    index = torch.arange(4) * ranks + dist.get_rank()
+    rows = {"index": index, "window": torch.zeros(4, dtype=torch.long)}
+    # As a set of names would give them: in another order in every process.
+    names = ["teacher", "student"][:: 1 if dist.get_rank() == 0 else -1]
+    rows |= {name: index + (100 if name == "teacher" else 200) for name in names}
+    sample = RowSample(20)
+    sample.add(rows)
+    found = sample.pop()
+    dist.destroy_process_group()
+    return found
+
+
+@pytest.mark.slow
+def test_rows_of_ranks_stay_with_their_names_in_whatever_order_these_are_given(tmp_path):
+    for found in on_ranks(pool, 2, tmp_path):
+        assert sorted(found["index"].tolist()) == list(range(8))
+        assert torch.equal(found["teacher"], found["index"] + 100)
+        assert torch.equal(found["student"], found["index"] + 200)
