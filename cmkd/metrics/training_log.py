@@ -11,7 +11,8 @@ from cmkd.metrics.running import RunningMeans
 class TrainingLog:
     """Logs means over the trainer's ``log_every_n_steps`` batches under ``train/``.
 
-    What is left at the end of an epoch is logged through Lightning, where callbacks see it.
+    What is left at the end of an epoch is logged through Lightning, where callbacks see it. Under
+    DDP they are the first rank's: its part of the batches, and what terms gather of all ranks.
     """
 
     def __init__(self) -> None:
