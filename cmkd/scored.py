@@ -1,6 +1,5 @@
 """A staged module's evaluation: validation, test, prediction."""
 
-
 from torch import Tensor
 
 from cmkd.batch import Batch, batch_modalities
