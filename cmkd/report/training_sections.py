@@ -91,13 +91,19 @@ def terms_of(model: Mapping[str, Any]) -> list[list[str]]:
             weight = term.get("weight", 1.0) if term else 0
             if not weight or model.get("student_alone"):
                 continue
-            objective = term["objective"]
-            if isinstance(objective, str):
-                objective = {"class_path": objective}
-            given = objective.get("init_args") or {}
-            roles = [str(given.get("source", "")), str(given.get("target", ""))]
-            rows.append([stage, name, _short(objective["class_path"]), *roles, f"{weight:g}"])
+            rows.append([stage, name, *_objective(term["objective"]), f"{weight:g}"])
     return rows
+
+
+def _objective(given: str | Mapping[str, Any]) -> list[str]:
+    """Return an objective's name, source and target; of a wrapped one what it holds."""
+    if isinstance(given, str):
+        given = {"class_path": given}
+    name, arguments = _short(given["class_path"]), given.get("init_args") or {}
+    if "objective" in arguments:
+        inner, *roles = _objective(arguments["objective"])
+        return [f"{name}: {inner}", *roles]
+    return [name, str(arguments.get("source", "")), str(arguments.get("target", ""))]
 
 
 def _learning(run: RunFolder, canvas: Canvas) -> list[Drawing]:

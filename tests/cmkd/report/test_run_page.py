@@ -12,6 +12,7 @@ from cmkd.report.command import main
 from cmkd.report.folders import read_run
 from cmkd.report.page import Gallery, Text
 from cmkd.report.run_page import RunOptions, run_page
+from cmkd.report.training_sections import terms_of
 from tests.cmkd.report.reading import blocks, drawings, networks, section, table
 
 FIGURES = {
@@ -76,6 +77,15 @@ def test_terms_stages_and_epochs_are_told(made):
         ("student", "mi_ts", "0.1"),
         ("student", "h_ts", "0.1"),
     }
+
+
+def test_of_a_wrapped_objective_the_terms_name_what_it_holds():
+    pair = {"source": "student", "target": "teacher"}
+    inner = {"class_path": "cmkd.objectives.KnowledgeDistillation", "init_args": pair}
+    outer = {"class_path": "cmkd.objectives.Unlabelled", "init_args": {"objective": inner}}
+    model = {"student_terms": {"h_label": {"weight": 0.5, "objective": outer}}}
+    name = "Unlabelled: KnowledgeDistillation"
+    assert terms_of(model) == [["student", "h_label", name, "student", "teacher", "0.5"]]
 
 
 def test_every_figure_is_on_the_page_and_in_both_formats(made):
