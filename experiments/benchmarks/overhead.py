@@ -27,7 +27,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from cmkd import CrossModalDistillation
 from cmkd.cli import CrossModalCLI, run
-from cmkd.distillation import StagedModule
+from cmkd.staged import StagedModule
 
 EXPERIMENTS = Path(__file__).parents[1]
 CLIP = 1.0
