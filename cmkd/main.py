@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from difflib import get_close_matches
 
 #: Modules with ``main(args)`` by command. They are imported when called, and without Lightning,
 #: which takes seconds; what is not here is LightningCLI's.
@@ -14,6 +15,7 @@ _COMMANDS = {
     "search": "cmkd.infer.search_command",
     "keys": "cmkd.keys.command",
 }
+_LIGHTNING = ("fit", "validate", "test", "predict")
 
 
 def main() -> None:
@@ -22,6 +24,15 @@ def main() -> None:
     if name in _COMMANDS:
         importlib.import_module(_COMMANDS[name]).main(sys.argv[2:])
         return
+    if name and not name.startswith("-") and name not in _LIGHTNING:
+        known = [*_LIGHTNING, *_COMMANDS]
+        near = get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        print(
+            f"cmkd: error: there is no command '{name}'{hint or '.'} There are: {', '.join(known)}",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     from cmkd import cli
 
     cli.main()

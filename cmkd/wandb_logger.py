@@ -22,6 +22,8 @@ class PanelLogger(WandbLogger):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # Lightning always sets it, and W&B then warns of it on every start: it has no effect now.
+        self._wandb_init.pop("anonymous", None)
         self.roles: Collection[str] = ("teacher", "auxiliary", "student")
 
     @rank_zero_only

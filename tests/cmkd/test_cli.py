@@ -66,6 +66,15 @@ def test_what_trains_nothing_starts_without_lightning(command):
     assert done.stdout.splitlines()[-1] == "False"
 
 
+def test_a_misspelt_command_is_told_the_nearest_and_all(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cmkd", "compaer", "--config", "x.yaml"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    message = capsys.readouterr().err
+    assert "no command 'compaer'; did you mean 'compare'?" in message
+    assert "fit, validate" in message
+
+
 def test_importing_cmkd_alone_loads_no_torch():
     code = "import cmkd, sys; print('torch' in sys.modules, cmkd.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
