@@ -1,6 +1,7 @@
 """Lightning callbacks."""
 
 from cmkd.callbacks.best_checkpoint import BestCheckpoint
+from cmkd.callbacks.channels_last import ChannelsLast
 from cmkd.callbacks.checkpoint import StageCheckpoint
 from cmkd.callbacks.config import RunConfig
 from cmkd.callbacks.dashboard import Dashboard
@@ -16,6 +17,7 @@ from cmkd.callbacks.weak_teacher_alarm import WeakTeacherAlarm
 
 __all__ = [
     "BestCheckpoint",
+    "ChannelsLast",
     "Dashboard",
     "GradientNorms",
     "NonFiniteGuard",

@@ -173,17 +173,19 @@ class Dashboard(Callback):
                 if (name := f"train/{term}_{suffix}") in values:
                     points = kept.setdefault(f"{stage} stage, {term}", [])
                     points.append((trainer.current_epoch, float(values[name])))
-        if stage in self._pending and self._has_time():
+        # What is drawn at the end counts, too.
+        if stage in self._pending and self._has_time(sets=2):
             self._draw(trainer, self._pending.pop(stage))
 
-    def _has_time(self) -> bool:
-        passed = time.perf_counter() - self._began
-        return self.time_share == 1 or self._spent + self._cost <= self.time_share * passed
+    def _has_time(self, sets: int) -> bool:
+        """Return whether so many sets of figures may still be drawn."""
+        passed, cost = time.perf_counter() - self._began, sets * self._cost
+        return self.time_share == 1 or self._spent + cost <= self.time_share * passed
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Draw the last epoch and, of the stages before, what there is time for."""
         for epoch in reversed(self._pending.values()):
-            if epoch.epoch == self._collected or self._has_time():
+            if epoch.epoch == self._collected or self._has_time(sets=1):
                 self._draw(trainer, epoch)
         self._pending.clear()
 

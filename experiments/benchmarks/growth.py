@@ -123,6 +123,7 @@ def work(rank: int, ranks: int, folder: str, rounds: int) -> None:
     found = cost("ranks", "InfoNCE", ranks, in_batch(LOCAL_ROWS), rounds)
     if rank == 0:
         torch.save(asdict(found), Path(folder) / "cost.pt")
+    dist.barrier()  # gloo aborts where one rank leaves while another still waits
     dist.destroy_process_group()
 
 

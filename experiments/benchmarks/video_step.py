@@ -140,6 +140,7 @@ def reduce(rank: int, folder: str, kind: str, size: int, rounds: int) -> None:
     if rank == 0:
         seconds = median(clock.seconds["all-reduce"][1:])
         Path(folder, "seconds").write_text(str(seconds))
+    dist.barrier()  # gloo aborts where one rank leaves while another still waits
     dist.destroy_process_group()
 
 

@@ -123,7 +123,7 @@ def test_at_the_end_there_is_time_for_the_stages_before(tmp_path, drawn, monkeyp
     )
     # Time passes between the last epoch and the end.
     free = iter([False] * 4 + [True] * 4)
-    monkeypatch.setattr(Dashboard, "_has_time", lambda self: next(free))
+    monkeypatch.setattr(Dashboard, "_has_time", lambda self, sets: next(free))
     fit(tmp_path, Dashboard())
     assert {epoch for name, epoch in logged if name.startswith("student_conf")} == {3}
     assert {epoch for name, epoch in logged if name.startswith("teacher_conf")} == {1}
