@@ -57,7 +57,7 @@ class RowSample:
         rows = self._lowest(_joined(self._rows))
         self._rows.clear()
         if world_size() > 1:
-            # In one order on all ranks: each is one exchange, and takes part in whichever is next.
+            # In one order on all ranks: an exchange meets whichever the others make next.
             rows = {name: torch.cat(gather_all_tensors(rows[name])) for name in sorted(rows)}
         rows = self._lowest(rows)
         self._clear()
