@@ -1,7 +1,7 @@
 """The whole evidence of the README, one step after the other.
 
-    python experiments/evidence/run.py              # at most 2 hours on 2 cores
-    python experiments/evidence/run.py --quick      # at most 10 minutes: shows that it works
+    python experiments/evidence/run.py              # two to three hours on 2 cores
+    python experiments/evidence/run.py --quick      # 6 minutes: shows that it works
 
 Every step is a command that can be given by itself; ``--list`` prints them. A step that is finished
 is not done again, and one that was interrupted goes on where it stopped. The results of the quick
