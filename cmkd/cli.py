@@ -47,6 +47,8 @@ _HARMLESS = (
     "Checkpoint directory .* exists and is not empty",
     "Experiment logs directory .* exists and is not empty",
     ".*treespec, LeafSpec.* is deprecated",
+    # `cmkd test` of what `cmkd fit` kept: there are fewer callbacks, and none is missed.
+    "Be aware that when using `ckpt_path`, callbacks used to create the checkpoint",
     # Metrics are over all ranks already; training losses are the first rank's, and say so.
     "It is recommended to use `self.log..(train|val|test)/.*sync_dist=True",
 )
