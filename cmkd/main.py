@@ -2,7 +2,8 @@
 
 import importlib
 import sys
-from difflib import get_close_matches
+
+from cmkd.nearest import unknown
 
 #: Modules with ``main(args)`` by command. They are imported when called, and without Lightning,
 #: which takes seconds; what is not here is LightningCLI's.
@@ -25,13 +26,8 @@ def main() -> None:
         importlib.import_module(_COMMANDS[name]).main(sys.argv[2:])
         return
     if name and not name.startswith("-") and name not in _LIGHTNING:
-        known = [*_LIGHTNING, *_COMMANDS]
-        near = get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        print(
-            f"cmkd: error: there is no command '{name}'{hint or '.'} There are: {', '.join(known)}",
-            file=sys.stderr,
-        )
+        message = unknown("command", name, [*_LIGHTNING, *_COMMANDS])
+        print(f"cmkd: error: {message}", file=sys.stderr)
         raise SystemExit(2)
     from cmkd import cli
 

@@ -2,7 +2,6 @@
 
 from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
+
+from cmkd.nearest import did_you_mean
 
 #: Entry points of this group are the names that the command knows; packages may add theirs.
 GROUP = "cmkd.datamodules"
@@ -38,8 +39,7 @@ def find_class(name: str) -> type[LightningDataModule]:
         try:
             found = getattr(import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
-            near = get_close_matches(name.lower(), named, n=1, cutoff=0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(name.lower(), named)
             why = f" ({error})" if module else ""
             raise ValueError(
                 f"there is no datamodule '{name}'{why}{hint} Known names: "

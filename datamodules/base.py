@@ -10,11 +10,12 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from cmkd.batch import RESERVED_KEYS, Batch
+from cmkd.batch import Batch
 from cmkd.preprocessing import Preprocessing, ReadyTensors, student_state
 from datamodules.collate import Sample, collate
 from datamodules.few_labels import FewLabels, HideLabels
 from datamodules.incomplete import IncompleteTraining
+from datamodules.modality_names import check_modalities
 from datamodules.sampler import EpochSampler, LazyLoader
 
 #: ``gallery``: the training and validation samples together, as evaluation reads them.
@@ -40,48 +41,6 @@ class SampleDataset(Protocol):
     def keep_only(self, kept: Mapping[str, NDArray[np.bool_]]) -> None:
         """Make modality ``m`` of sample ``i`` absent where ``kept[m][i]`` is False."""
         ...
-
-
-def check_modalities(
-    student: Sequence[str], auxiliary: Sequence[str], offered: Sequence[str], owner: str
-) -> None:
-    """Check the two modality sets against each other and against what the data offers.
-
-    Args:
-        student: what the student sees, in training and at test.
-        auxiliary: what exists in training only; may be empty, for a student alone.
-        offered: what the data has.
-        owner: whose argument it is, for the message.
-
-    Raises:
-        ValueError: for a student without modalities, a name given twice, unknown or reserved, or
-            overlapping sets.
-    """
-    reserved = RESERVED_KEYS.intersection(offered)
-    if reserved:
-        raise ValueError(
-            f"{owner}: {', '.join(sorted(reserved))} is a key of the batch and cannot be a "
-            "modality's name; rename it in the data"
-        )
-    if not student:
-        raise ValueError(
-            f"{owner}.student_modalities is empty: name at least one of {', '.join(offered)}"
-        )
-    for argument, names in (("student_modalities", student), ("auxiliary_modalities", auxiliary)):
-        if len(set(names)) != len(names):
-            raise ValueError(f"{owner}.{argument} names a modality twice: {', '.join(names)}")
-        unknown = [name for name in names if name not in offered]
-        if unknown:
-            raise ValueError(
-                f"{owner}.{argument}: there is no modality {', '.join(map(repr, unknown))}; "
-                f"this data has {', '.join(offered)}"
-            )
-    both = [name for name in student if name in auxiliary]
-    if both:
-        raise ValueError(
-            f"{owner}: {', '.join(map(repr, both))} stands in student_modalities and in "
-            "auxiliary_modalities; the auxiliary modalities are those that the student never sees"
-        )
 
 
 class CrossModalDataModule(LightningDataModule):

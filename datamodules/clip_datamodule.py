@@ -1,14 +1,12 @@
 """What the datamodules of media files share: parts, views, policies, and the files themselves."""
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch.utilities import rank_zero_info
-
+from datamodules.absent_modalities import report_absent
 from datamodules.base import CrossModalDataModule, SampleDataset, Split
 from datamodules.broken_clips import media_track, source_files, without_broken
 from datamodules.cache import ClipCache, Kind, cached_kind
@@ -191,7 +189,7 @@ class ClipDataModule(CrossModalDataModule):
             cache = ClipCache(Path(self.cache), self.root, self.form)
             readers = cache.readers(readers, {name: source_files(table, name) for name in readers})
         reader = ClipReader(table, readers, self.form)
-        self._report_absent(split, reader)
+        report_absent(reader, type(self).__name__, split, self.media_index is not None)
         if split == "train":
             most = int(self.max_corrupt_share * len(table))
             return Clips(reader, CorruptClips(self.on_corrupt, most), self.seed)
@@ -281,25 +279,6 @@ class ClipDataModule(CrossModalDataModule):
             self.on_corrupt,
             f"{type(self).__name__}, {split} part",
         )
-
-    def _report_absent(self, split: Split, reader: ClipReader) -> None:
-        """Log how many clips lack what, where that is known without opening every file."""
-        known = {
-            name: one
-            for name, one in reader.readers.items()
-            if media_track(one) != "audio" or self.media_index is not None
-        }
-        # One pass and no threads: no file is opened, and making a clip costs more than asking it.
-        present = Counter(
-            name for clip in reader.table for name, one in known.items() if one.has(clip)
-        )
-        for name in known:
-            absent = len(reader.table) - present[name]
-            if absent:
-                rank_zero_info(
-                    f"{type(self).__name__}: {absent} of {len(reader.table)} {split} clips have no "
-                    f"{name}; they are kept, with it masked"
-                )
 
 
 def _shape(reader: Reader) -> list[int | None]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from cmkd.compare.folds import no_folds, read_folds
 from cmkd.compare.include import read_with_included
-from cmkd.compare.reading import check_keys, integers, mapping, unknown
+from cmkd.compare.reading import check_keys, integers, mapping
 from cmkd.compare.search import Search, read_search
+from cmkd.nearest import unknown
 
 _KEYS = (
     "configs",

@@ -13,8 +13,8 @@ import yaml
 from cmkd import __version__
 from cmkd.compare.config import Comparison
 from cmkd.compare.overrides import as_arguments, merged, with_whole_stages
-from cmkd.compare.reading import unknown
 from cmkd.compare.search import Setting
+from cmkd.nearest import unknown
 
 
 @dataclass(frozen=True)

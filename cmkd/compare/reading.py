@@ -2,17 +2,11 @@
 
 import re
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from cmkd.nearest import unknown
+
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
-
-
-def unknown(what: str, name: Any, known: Collection[str]) -> str:
-    """Return the message for a name that is not known; it suggests the nearest one."""
-    near = get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"there is no {what} '{name}'{hint} There are: {', '.join(known)}"
 
 
 def mapping(value: Any, where: str) -> Mapping[str, Any]:

@@ -7,9 +7,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from cmkd.compare.plan import Run
-from cmkd.compare.reading import unknown
 from cmkd.compare.statistics import Interval, t_interval
 from cmkd.compare.store import Record, Store, write_csv
+from cmkd.nearest import unknown
 
 _STUDENT, _TEACHER = "student_", "teacher_"
 _NAMED = 4

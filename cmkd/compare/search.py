@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cmkd.compare.reading import check_keys, integers, mapping, unknown
+from cmkd.compare.reading import check_keys, integers, mapping
+from cmkd.nearest import unknown
 from cmkd.randomness import derived_seed
 
 #: Values of a run's overrides, by dotted key.

@@ -1,6 +1,6 @@
 """Embeddings on a plane."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -81,13 +81,20 @@ def project(rows: Tensor, method: Projection = "pca") -> Tensor:
         rows: (N, D) finite embeddings.
         method: see :func:`embedding_map`.
     """
-    rows = rows.detach().float().cpu()
-    if method == "tsne" and len(rows) > 3:
-        from sklearn.manifold import TSNE
+    return _PROJECTIONS[method](rows.detach().float().cpu())
 
-        perplexity = min(30.0, (len(rows) - 1) / 3)
-        found = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(rows.numpy())
-        return torch.from_numpy(found)
+
+def _tsne(rows: Tensor) -> Tensor:
+    if len(rows) <= 3:  # no neighbourhoods to speak of
+        return _pca(rows)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(rows) - 1) / 3)
+    found = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(rows.numpy())
+    return torch.from_numpy(found)
+
+
+def _pca(rows: Tensor) -> Tensor:
     plane = torch.zeros(len(rows), 2)
     rank = min(2, *rows.shape)
     if rank == 0:
@@ -102,3 +109,6 @@ def project(rows: Tensor, method: Projection = "pca") -> Tensor:
     directions = directions * directions.gather(0, largest).sign()
     plane[:, :rank] = (rows - rows.mean(0)) @ directions
     return plane
+
+
+_PROJECTIONS: dict[Projection, Callable[[Tensor], Tensor]] = {"pca": _pca, "tsne": _tsne}

@@ -21,14 +21,19 @@ from datamodules import UCF101
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
-def parse(description: str, **numbers: int) -> argparse.Namespace:
-    """Parse where the clips are, and some numbers."""
+def clip_parser(description: str, **numbers: int) -> argparse.ArgumentParser:
+    """Return a parser of where the clips are, and of some numbers."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--root", default=str(DATA / "ucf101_clips"), help="UCF101's clips")
     parser.add_argument("--list_folder", default=str(DATA / "ucfTrainTestlist"))
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    return parser.parse_args()
+    return parser
+
+
+def parse(description: str, **numbers: int) -> argparse.Namespace:
+    """Parse where the clips are, and some numbers."""
+    return clip_parser(description, **numbers).parse_args()
 
 
 def ucf101(options: argparse.Namespace, auxiliary: list[str], **arguments: Any) -> UCF101:

@@ -21,10 +21,11 @@ from statistics import median
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from clips import DATA, quiet, show, ucf101
+from clips import clip_parser, quiet, show, ucf101
 from measure import synchronise
 from torch import Tensor, nn
 
+from cmkd.callbacks.channels_last import set_channels_last
 from cmkd.networks import MLP, R2Plus1D10
 from cmkd.networks.fusion import Concatenation
 from cmkd.networks.modality_network import ModalityNetwork
@@ -88,7 +89,7 @@ def measure(way: str, options: argparse.Namespace, device: torch.device) -> dict
     student, teacher = network(["video"]).to(device), network(["video", "audio"]).to(device).eval()
     if "channels last" in way:
         for net in (student, teacher):
-            net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            set_channels_last(net)
     if "compiled" in way:
         student.compile()
         teacher.compile()
@@ -101,8 +102,6 @@ def measure(way: str, options: argparse.Namespace, device: torch.device) -> dict
         batch = next(loaded)
         now = clock.part("loading, one process", now)
         batch = completed(batch, device)
-        if "channels last" in way:
-            batch["video"] = batch["video"].contiguous(memory_format=torch.channels_last_3d)
         now = clock.part("to the device", now)
         with precision(way, device):
             with torch.no_grad():
@@ -156,14 +155,7 @@ def all_reduce(device: torch.device, rounds: int) -> float | None:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--root", default=str(DATA / "ucf101_clips"), help="UCF101's clips")
-    parser.add_argument("--list_folder", default=str(DATA / "ucfTrainTestlist"))
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--warm_up", type=int, default=2)
+    parser = clip_parser(__doc__ or "", batch=16, rounds=5, warm_up=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--ways", nargs="*", default=None, help="; ".join(LAYOUTS))
     options = parser.parse_args()

@@ -4,8 +4,7 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 
-from datamodules import UCF101, CrossModalDataModule
-from datamodules import clip_datamodule as clip_datamodule_module
+from datamodules import UCF101, CrossModalDataModule, absent_modalities
 from datamodules import readers as readers_module
 from datamodules.media import MediaError
 from tests.datamodules.media_files import write_clip, write_ucf_layout
@@ -75,7 +74,7 @@ def test_chosen_classes_are_numbered_anew(layout):
 
 def test_batches_mask_clips_without_audio_and_log_their_number_once(layout, monkeypatch, tmp_path):
     lines = []
-    monkeypatch.setattr(clip_datamodule_module, "rank_zero_info", lines.append)
+    monkeypatch.setattr(absent_modalities, "rank_zero_info", lines.append)
     index = tmp_path / "index.csv"
     ucf(layout).write_index(index)
     data = ucf(layout, val_fraction=0.25, index=str(index))

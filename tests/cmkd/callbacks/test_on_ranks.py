@@ -75,6 +75,7 @@ def pool(folder: Path, ranks: int) -> dict[str, Any]:
     sample = RowSample(20)
     sample.add(rows)
     found = sample.pop()
+    dist.barrier()  # gloo aborts where one rank leaves while another still waits
     dist.destroy_process_group()
     return found
 
