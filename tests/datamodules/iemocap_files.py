@@ -1,11 +1,13 @@
 """Writes a small tree like IEMOCAP's: real annotation syntax, encoded sound and video."""
 
+import shutil
 import wave
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from datamodules.iemocap import IEMOCAP
 from tests.datamodules.media_files import FRAME_RATE, SAMPLE_RATE, write_clip
 
 #: Length of a turn in frames; turns follow each other without a pause.
@@ -107,3 +109,23 @@ def write_dialog(session: Path, name: str, turns: Sequence[tuple[str, str, str]]
         frames=len(turns) * TURN,
         colour=grey_of_turn,
     )
+
+
+SMALL = {
+    "frames": 4,
+    "resize": (16, 16),
+    "size": 16,
+    "sample_rate": 8_000,
+    "audio_seconds": 0.1,
+    "batch_size": 8,
+}
+
+
+def iemocap(root, student=("audio",), auxiliary=("text", "video"), **arguments):
+    return IEMOCAP(str(root), list(student), list(auxiliary), **(SMALL | arguments))
+
+
+def remove(root, *parts):
+    for part in parts:
+        for path in root.glob(f"Session*/{part}"):
+            shutil.rmtree(path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 
 from cmkd.cli import run
+from datamodules import ActivityNet
 from tests.datamodules.media_files import write_clip
 
 ACTIVITIES = ("Zumba", "Archery", "Making a sandwich")
@@ -123,3 +124,12 @@ def fit_and_test(configs, root, annotations, folder):
     fitted = run(["fit", *given])
     tested = run(["test", *given, f"--ckpt_path={folder}/checkpoints/best.ckpt"])
     return fitted, tested
+
+
+SMALL = {"frames": 4, "resize": (24, 32), "size": 16, "sample_rate": 8_000, "batch_size": 4}
+
+
+def activitynet(tree, student=("video",), auxiliary=("audio",), **arguments):
+    root, annotations = tree
+    arguments = SMALL | {"val_fraction": 0.25} | arguments
+    return ActivityNet(str(root), str(annotations), list(student), list(auxiliary), **arguments)

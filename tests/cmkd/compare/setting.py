@@ -1,9 +1,11 @@
 """A small comparison for the tests: fake data, two folds, methods of experiments/."""
 
+import csv
 from pathlib import Path
 
 import yaml
 
+from cmkd.compare.command import main
 from cmkd.compare.config import read_comparison
 from cmkd.compare.plan import Place, Plan, Selection
 
@@ -49,3 +51,19 @@ SEARCH = {
         "kd": {"model.student_terms.kd.weight": [0.5, 2.0]},
     },
 }
+
+
+def compare(folder, *more, path=None, **changes):
+    """Run the command on the small comparison; return its folder of results."""
+    path = path or write(folder, **changes)
+    main(["--config", str(path), "--out", str(folder / "out"), *more])
+    return folder / "out"
+
+
+def records(out):
+    return {path.stem: path.stat().st_mtime_ns for path in (out / "runs").glob("*.json")}
+
+
+def rows(out, name="results.csv"):
+    with (out / name).open() as file:
+        return list(csv.DictReader(file))

@@ -1,15 +1,11 @@
 """What every objective has to keep, as a class of tests that each objective's tests inherit.
 
-    @every(rkd=RKD, rkd_angles=partial(RKD, distance_weight=0.0))
-    class TestContract(ObjectiveContract): ...
-
-And what every pure function is compared with: a plain loop, finite differences, float32.
+@every(rkd=RKD, rkd_angles=partial(RKD, distance_weight=0.0))
+class TestContract(ObjectiveContract): ...
 """
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -32,32 +28,6 @@ from tests.cmkd.objectives.helpers import (
 def every(**factories: ObjectiveFactory) -> pytest.MarkDecorator:
     """Run a class of tests for each objective, by the name it is given."""
     return pytest.mark.parametrize("factory", list(factories.values()), ids=list(factories))
-
-
-def assert_equals_loop(
-    function: Callable[..., Tensor], loop: Callable[..., Any], *inputs: Tensor
-) -> None:
-    """The function gives what the loop over plain lists gives, in float64 and in float32."""
-    expected = torch.tensor(loop(*(x.tolist() for x in inputs)), dtype=torch.float64)
-    torch.testing.assert_close(function(*inputs), expected)
-    single = function(*(x.float() if x.is_floating_point() else x for x in inputs))
-    assert single.dtype == torch.float32
-    torch.testing.assert_close(single, expected.float(), atol=1e-4, rtol=1e-4)
-
-
-def assert_gradient_is_exact(function: Callable[..., Any], *inputs: Tensor) -> None:
-    """The gradient on every input is that of finite differences."""
-    assert torch.autograd.gradcheck(function, [x.double().requires_grad_() for x in inputs])
-
-
-def assert_computed_in_float32(function: Callable[..., Tensor], *inputs: Tensor) -> None:
-    """Half precision inputs, or autocast, give what their values give in float32."""
-    half = [x.bfloat16() if x.is_floating_point() else x for x in inputs]
-    single = [x.float() if x.is_floating_point() else x for x in half]
-    expected = function(*single)
-    torch.testing.assert_close(function(*half), expected, atol=0, rtol=0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        torch.testing.assert_close(function(*single), expected, atol=0, rtol=0)
 
 
 def assert_absent_modality_changes_nothing(objective: Objective, modality: str) -> None:

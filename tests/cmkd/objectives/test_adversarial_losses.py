@@ -13,7 +13,7 @@ from cmkd.objectives import (
     hinge_discrimination_loss,
     reconstruction_loss,
 )
-from tests.cmkd.objectives.checks import assert_equals_loop, assert_gradient_is_exact
+from tests.cmkd.objectives.function_checks import assert_equals_loop, assert_gradient_is_exact
 
 EACH = pytest.mark.parametrize("losses", [LogisticLoss(), HingeLoss(), WassersteinLoss()])
 

@@ -8,12 +8,8 @@ from cmkd.objectives.branches import BestBranch, MutualRelation, best_branch, mu
 from cmkd.objectives.rkd import distance_relation_loss
 from cmkd.representation import Sizes
 from tests.cmkd.objectives import checks
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
-    assert_computed_in_float32,
-    assert_equals_loop,
-    every,
-)
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import assert_computed_in_float32, assert_equals_loop
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.neighbours import representations_with_teacher_ahead
 from tests.cmkd.objectives.test_rkd import distances

@@ -8,12 +8,11 @@ from scipy.stats import kendalltau
 
 from cmkd.objectives import C2KD, kendall_tau, knowledge_distillation, non_target_divergence
 from cmkd.representation import Sizes
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.ranks import assert_ranks_equal_one_process

@@ -9,12 +9,11 @@ from torch.nn.functional import cross_entropy, normalize
 from cmkd.objectives import CCL, class_aware_nce, knowledge_distillation
 from cmkd.objectives.ccl import Composition
 from cmkd.representation import Sizes
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.ranks import assert_ranks_equal_one_process

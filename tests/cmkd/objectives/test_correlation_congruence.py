@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cmkd.objectives import CorrelationCongruence, correlation_congruence_loss
-from tests.cmkd.objectives.checks import assert_equals_loop
+from tests.cmkd.objectives.function_checks import assert_equals_loop
 from tests.cmkd.objectives.helpers import SIZES, batch, representations
 
 

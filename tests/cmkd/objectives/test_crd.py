@@ -1,21 +1,18 @@
 import math
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.functional import normalize
 
 from cmkd.objectives import CRD, noise_contrastive_loss
 from cmkd.objectives.memory_bank import MemoryBank
 from cmkd.objectives.numerics import unit_vectors
-from tests.cmkd.objectives.checks import (
+from tests.cmkd.objectives.checks import every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.stateful import StatefulContract, context
@@ -254,54 +251,3 @@ def test_an_unknown_or_single_training_sample_is_refused(samples):
 def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         CRD(SIZES, **arguments)
-
-
-class EveryOther(CRD):
-    """Its draws do not depend on how many rows a rank holds."""
-
-    def draw(self, index, samples):
-        return (index[:, None] + torch.arange(1, samples)) % samples
-
-
-def steps(rank, ranks, rows=3):
-    """Three steps on a rank's rows of the joint batch; state, losses and gradients."""
-    torch.manual_seed(0)
-    objective = EveryOther(SIZES, dim=4, negatives=9).double()
-    objective.allocate(context(10))
-    found = {"losses": [], "gradients": []}
-    for step in range(3):
-        part = slice(rank * rows, (rank + 1) * rows) if ranks > 1 else slice(None)
-        joint = representations(2 * rows, seed=step)
-        given = {
-            role: type(r)(r.embedding.detach()[part].double(), r.logits[part], {}, r.valid[part])
-            for role, r in joint.items()
-        }
-        # The first step leaves a rank without a row; sample 1 is there twice.
-        valid = torch.ones(2 * rows, dtype=torch.bool)
-        valid[[[3, 4, 5], [1], []][step]] = False
-        given["student"].valid.copy_(valid[part])
-        objective.zero_grad()
-        loss = objective(given, {"index": torch.tensor([1, 3, 5, 9, 1, 0])[part]}).loss
-        loss.backward()
-        found["losses"].append(loss.detach())
-        found["gradients"] += [p.grad for p in objective.parameters()]
-    return found | {"state": dict(objective.named_buffers())}
-
-
-def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(steps(rank, 2), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_ranks_hold_the_bank_of_the_joint_batch_and_have_its_loss_and_gradient(tmp_path: Path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
-    joint = steps(0, 1)
-    torch.testing.assert_close(ranks[0]["state"], ranks[1]["state"], atol=0, rtol=0)
-    torch.testing.assert_close(ranks[0]["state"], joint["state"])
-    for key in ("losses", "gradients"):
-        mean = [(a + b) / 2 for a, b in zip(ranks[0][key], ranks[1][key], strict=True)]
-        torch.testing.assert_close(mean, joint[key])

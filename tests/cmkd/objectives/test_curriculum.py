@@ -7,7 +7,8 @@ from cmkd.objectives.curriculum import (
     curriculum_weight,
     relative_confidence,
 )
-from tests.cmkd.objectives.checks import ObjectiveContract, assert_equals_loop, every
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import assert_equals_loop
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 
 

@@ -13,12 +13,11 @@ from cmkd.objectives.divergences import (
     total_variation,
 )
 from cmkd.representation import Sizes
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 

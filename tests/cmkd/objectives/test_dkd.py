@@ -6,12 +6,11 @@ import torch
 
 from cmkd.objectives import DKD, decoupled_knowledge_distillation, knowledge_distillation
 from cmkd.representation import Sizes
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 

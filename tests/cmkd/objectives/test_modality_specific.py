@@ -15,12 +15,11 @@ from cmkd.objectives.modality_weighting import (
     softmax_over_present,
 )
 from cmkd.representation import Representation, Sizes
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.neighbours import as_subset, with_subsets

@@ -10,7 +10,8 @@ from torch.nn.functional import normalize
 
 from cmkd.objectives import InfoNCE, info_nce
 from cmkd.objectives.negative_queue import NegativeQueue, QueuedNegatives
-from tests.cmkd.objectives.checks import assert_gradient_is_exact, every
+from tests.cmkd.objectives.checks import every
+from tests.cmkd.objectives.function_checks import assert_gradient_is_exact
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.stateful import StatefulContract, same_state_in_every_call
 

@@ -12,7 +12,8 @@ from cmkd.objectives.peer import (
     peer_advantage,
 )
 from tests.cmkd.objectives import checks
-from tests.cmkd.objectives.checks import ObjectiveContract, assert_equals_loop, every
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import assert_equals_loop
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.neighbours import representations_with_teacher_ahead
 

@@ -7,12 +7,11 @@ from scipy.stats import rankdata, spearmanr
 
 from cmkd.objectives.rank import TopKRank, soft_ranks, top_k_rank_loss, union_of_top_k
 from cmkd.representation import Sizes
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES
 

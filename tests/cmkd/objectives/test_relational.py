@@ -15,11 +15,10 @@ from cmkd.objectives import (
     probabilistic_knowledge_transfer,
     similarity_preserving_loss,
 )
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 

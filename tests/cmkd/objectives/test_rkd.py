@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from cmkd.objectives import RKD, angle_relation_loss, distance_relation_loss
-from tests.cmkd.objectives.checks import ObjectiveContract, assert_equals_loop, every
+from tests.cmkd.objectives.checks import ObjectiveContract, every
+from tests.cmkd.objectives.function_checks import assert_equals_loop
 from tests.cmkd.objectives.helpers import SIZES, batch, representations
 
 

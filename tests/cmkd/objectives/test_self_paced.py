@@ -6,13 +6,8 @@ import torch
 from cmkd.objectives.categorical import knowledge_distillation
 from cmkd.objectives.class_groups import ClassGroupDistillation, ClassGroupTask
 from cmkd.objectives.self_paced import SelfPacedDistillation, self_paced_weight
-from tests.cmkd.objectives.checks import (
-    ObjectiveContract,
-    assert_equals_loop,
-    every,
-    run,
-    with_garbage,
-)
+from tests.cmkd.objectives.checks import ObjectiveContract, every, run, with_garbage
+from tests.cmkd.objectives.function_checks import assert_equals_loop
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cmkd.objectives import similarity_preserving_loss
-from tests.cmkd.objectives.checks import assert_equals_loop
+from tests.cmkd.objectives.function_checks import assert_equals_loop
 
 
 def by_hand(source, target):

@@ -9,10 +9,12 @@ from cmkd.objectives import VID, Layer, variational_information_loss
 from tests.cmkd.objectives.checks import (
     ObjectiveContract,
     assert_absent_modality_changes_nothing,
+    every,
+)
+from tests.cmkd.objectives.function_checks import (
     assert_computed_in_float32,
     assert_equals_loop,
     assert_gradient_is_exact,
-    every,
 )
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 
