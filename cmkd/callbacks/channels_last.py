@@ -22,7 +22,7 @@ class ChannelsLast(Callback):
     """Keeps the weights of 2-d and 3-d convolutions with their channels last in memory.
 
     A convolution takes over the layout of its weights, and hands it on. Results differ by rounding
-    alone; a step of R(2+1)D takes half the time on a CPU
+    alone; a step of R(2+1)D takes about half the time on a CPU
     (``experiments/benchmarks/video_step.py``). Small networks may lose: measure. In a config:
     ``trainer: {callbacks: [cmkd.callbacks.ChannelsLast]}``.
     """
