@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+from cmkd.interrupts import keep_interrupts
 from cmkd.nearest import unknown
 
 #: Modules with ``main(args)`` by command. They are imported when called, and without Lightning,
@@ -21,6 +22,7 @@ _LIGHTNING = ("fit", "validate", "test", "predict")
 
 def main() -> None:
     """Run what the process's arguments say."""
+    keep_interrupts()
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in _COMMANDS:
         importlib.import_module(_COMMANDS[name]).main(sys.argv[2:])

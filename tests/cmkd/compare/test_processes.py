@@ -39,7 +39,7 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path, jobs):
     while len(list(out.glob("runs/*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "the same command goes on" in errors
     assert "Traceback" not in printed + errors
