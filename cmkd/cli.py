@@ -30,6 +30,7 @@ from cmkd.runs import (
     default_loggers,
     run_folder,
 )
+from cmkd.whole_numbers import keep_whole_numbers
 
 _DESCRIPTION = (
     "Cross-modal knowledge distillation. Beside the subcommands below there are, each with a "
@@ -60,6 +61,11 @@ class CrossModalCLI(LightningCLI):
     Everything a run writes goes into one folder (``run.dir``): config.yaml, checkpoints,
     metrics.csv, the W&B files.
     """
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the trainer's options."""
+        keep_whole_numbers(Trainer.__init__)
+        super().add_core_arguments_to_parser(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's options and tell the data what the model sees and which seed it has."""
