@@ -1,8 +1,10 @@
-"""Gathering over ranks, with the gradient of the one-process computation.
+"""Ranks: gathering over them, with the gradient of the one-process computation, and their end.
 
 Nothing here knows Lightning: outside an initialised process group every function is the identity.
 """
 
+import atexit
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +20,23 @@ def world_size() -> int:
 def rank() -> int:
     """Return this process's rank, 0 without a process group."""
     return dist.get_rank() if world_size() > 1 else 0
+
+
+@cache
+def destroy_group_at_exit() -> None:
+    """Have Gloo's process group, if there is one then, taken down before the interpreter is.
+
+    Threads of Gloo that let go of a tensor while the interpreter is being finalised abort the
+    process, so that a run that has ended well would now and then exit by SIGABRT. Lightning takes
+    down NCCL's group alone. To be called when a run has ended well: after a failure the other
+    ranks may never answer.
+    """
+    atexit.register(_destroy_gloo)
+
+
+def _destroy_gloo() -> None:
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
+        dist.destroy_process_group()
 
 
 class _AllGather(torch.autograd.Function):

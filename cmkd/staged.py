@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmkd.checkpoints import ENTRY, check_fit, check_origin
-from cmkd.distributed import keep_from_broadcast
+from cmkd.distributed import destroy_group_at_exit, keep_from_broadcast
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.networks.roles import RoleBuilder
 from cmkd.objectives.base import StageContext
@@ -132,6 +132,10 @@ class StagedModule(LightningModule):
         skipped = self.progress.stages[0].first_epoch
         if skip_epochs(self.trainer, skipped):
             rank_zero_info(f"stages before the student's skipped: epochs 0 to {skipped - 1}")
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
+        """Have the ranks part in order as their processes end; a failed run does not get here."""
+        destroy_group_at_exit()
 
     def on_train_epoch_start(self) -> None:
         """Change the stage where the epoch begins one: the only place where it changes."""

@@ -1,19 +1,19 @@
 """Objectives over two processes against the one process that holds all rows."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from cmkd.objectives import ObjectiveFactory
 from cmkd.representation import Representation
 from tests.cmkd.objectives.helpers import SIZES, batch, leaves, representations, total
+from tests.cmkd.objectives.two_ranks import RANKS, of_two_ranks
 
-RANKS, ROWS = 2, 4
+ROWS = 4
 EVERYTHING = [True] * (RANKS * ROWS)
 RANK_1_ABSENT = [True] * ROWS + [False] * ROWS
 #: Rows a rank, valid student rows of the joint batch, and rows that have the video; rank 0's first.
@@ -67,24 +67,17 @@ def compute(factory: ObjectiveFactory, case: str, rank: int | None) -> dict[str,
     return found
 
 
-def work(rank: int, folder: str, factories: Mapping[str, ObjectiveFactory]) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS
-    )
-    found = {
+def cases_of(rank: int, factories: Mapping[str, ObjectiveFactory]) -> dict[str, dict[str, Tensor]]:
+    return {
         f"{name}: {case}": compute(factory, case, rank)
         for name, factory in factories.items()
         for case in CASES
     }
-    torch.save(found, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
 
 
 def assert_ranks_equal_one_process(factories: Mapping[str, ObjectiveFactory], folder: Path) -> None:
     """DDP's means over ranks are the value and gradients of the one process, in every case."""
-    mp.spawn(work, args=(str(folder), dict(factories)), nprocs=RANKS)
-    ranks = [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+    ranks = of_two_ranks(partial(cases_of, factories=dict(factories)), folder)
     for name, factory in factories.items():
         for case in CASES:
             title = f"{name}: {case}"

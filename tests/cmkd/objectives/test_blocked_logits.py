@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cmkd.objectives import info_nce, masked_mean
 from cmkd.objectives.blocked_logits import in_blocks_of_rows
 from cmkd.objectives.negative_queue import QueuedNegatives
+from tests.cmkd.objectives.two_ranks import of_two_ranks
 
 EVERYTHING = 2**62
 
@@ -111,18 +110,14 @@ def joint():
     return x, y, mask
 
 
-def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def of_rank(rank):
     x, y, mask = (z[rank * ROWS : (rank + 1) * ROWS] for z in joint())
-    torch.save(value_and_gradients(x, y, mask, None, 30), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return value_and_gradients(x, y, mask, None, 30)
 
 
 @pytest.mark.slow
 def test_two_ranks_in_blocks_give_value_and_gradient_of_the_joint_batch_at_once(tmp_path: Path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    ranks = of_two_ranks(of_rank, tmp_path)
     losses, x, y, temperature = value_and_gradients(*joint(), None, EVERYTHING)
     valid = joint()[2]
     torch.testing.assert_close(torch.cat([r[0] for r in ranks])[valid], losses[valid])

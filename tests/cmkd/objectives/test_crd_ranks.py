@@ -1,15 +1,15 @@
 """CRD on two ranks is CRD on the joint batch."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from cmkd.objectives import CRD
 from tests.cmkd.objectives.helpers import SIZES, representations
 from tests.cmkd.objectives.stateful import context
+from tests.cmkd.objectives.two_ranks import of_two_ranks
 
 
 class EveryOther(CRD):
@@ -44,17 +44,9 @@ def steps(rank, ranks, rows=3):
     return found | {"state": dict(objective.named_buffers())}
 
 
-def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(steps(rank, 2), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_ranks_hold_the_bank_of_the_joint_batch_and_have_its_loss_and_gradient(tmp_path: Path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    ranks = of_two_ranks(partial(steps, ranks=2), tmp_path)
     joint = steps(0, 1)
     torch.testing.assert_close(ranks[0]["state"], ranks[1]["state"], atol=0, rtol=0)
     torch.testing.assert_close(ranks[0]["state"], joint["state"])

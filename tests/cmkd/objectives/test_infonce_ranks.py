@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from cmkd.objectives import InfoNCE
 from tests.cmkd.objectives.helpers import SIZES, batch, representations
+from tests.cmkd.objectives.two_ranks import RANKS, of_two_ranks
 
-RANKS, ROWS = 2, 3
+ROWS = 3
 #: Valid student rows of the joint batch, rank 0's first.
 MASKS = {
     "all rows": [True] * 6,
@@ -47,21 +46,14 @@ def compute(part: slice, mask: list[bool]) -> dict[str, Tensor]:
     return found
 
 
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS
-    )
+def of_rank(rank: int) -> dict[str, dict[str, Tensor]]:
     part = slice(rank * ROWS, (rank + 1) * ROWS)
-    found = {name: compute(part, mask) for name, mask in MASKS.items()}
-    torch.save(found, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return {name: compute(part, mask) for name, mask in MASKS.items()}
 
 
 @pytest.mark.slow
 def test_two_ranks_give_value_and_gradient_of_the_joint_batch(tmp_path: Path) -> None:
-    mp.spawn(work, args=(str(tmp_path),), nprocs=RANKS)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS)]
+    ranks = of_two_ranks(of_rank, tmp_path)
     for name, mask in MASKS.items():
         joint = compute(slice(None), mask)
         # What DDP does with values and parameters: the mean over ranks.

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from cmkd.objectives import MFH, knowledge_distillation, linear_saliency, permutation_saliency
@@ -14,6 +12,7 @@ from cmkd.representation import Sizes
 from tests.cmkd.objectives.checks import every
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.stateful import StatefulContract, context
+from tests.cmkd.objectives.two_ranks import of_two_ranks
 
 
 @every(mfh=MFH, mfh_most=partial(MFH, keep=0.6, temperature=1.0))
@@ -251,17 +250,9 @@ def steps(rank, ranks, rows=3):
     return found | {"state": dict(objective.named_buffers())}
 
 
-def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(steps(rank, 2), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_ranks_hold_the_saliency_of_the_joint_batch_and_have_its_loss(tmp_path: Path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    ranks = of_two_ranks(partial(steps, ranks=2), tmp_path)
     joint = steps(0, 1)
     torch.testing.assert_close(ranks[0]["state"], ranks[1]["state"], atol=0, rtol=0)
     torch.testing.assert_close(ranks[0]["state"], joint["state"])

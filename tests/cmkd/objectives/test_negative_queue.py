@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.functional import normalize
 
 from cmkd.objectives import InfoNCE, info_nce
@@ -14,6 +12,7 @@ from tests.cmkd.objectives.checks import every
 from tests.cmkd.objectives.function_checks import assert_gradient_is_exact
 from tests.cmkd.objectives.helpers import SIZES, batch, pulled, representations
 from tests.cmkd.objectives.stateful import StatefulContract, same_state_in_every_call
+from tests.cmkd.objectives.two_ranks import of_two_ranks
 
 
 def filled(sizes=SIZES, queue_size=20, **arguments):
@@ -191,17 +190,9 @@ def steps(rank, ranks, rows=3):
     return {"queue": objective.queue.state_dict(), "losses": torch.stack(losses)}
 
 
-def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(steps(rank, 2), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_ranks_hold_the_queue_of_the_joint_batch_and_have_its_loss(tmp_path: Path):
-    mp.spawn(work, args=(str(tmp_path),), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    ranks = of_two_ranks(partial(steps, ranks=2), tmp_path)
     joint = steps(0, 1)
     for found in ranks:
         torch.testing.assert_close(found["queue"], joint["queue"], atol=0, rtol=0)
