@@ -62,6 +62,9 @@ def join_ranks(source: Tensor, target: Tensor, mask: Tensor | None = None) -> Jo
     # One collective for both, forward and backward.
     joint = gather_rows(torch.cat([s, t], dim=1))
     all_s, all_t = joint[:, : s.shape[1]], joint[:, s.shape[1] :]
+    if not t.requires_grad:
+        # It got the source's gradient by being gathered with it.
+        all_t = all_t.detach()
     valid = gather_rows(mask)
     first = rank() * rows
     return JointRows(
