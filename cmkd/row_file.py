@@ -74,5 +74,6 @@ def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 def _checksums(values: Tensor) -> Tensor:
     """Return (B,) int64, the sum of the rows' bits."""
-    flat = values.reshape(len(values), -1).contiguous()
+    # Not -1: there may be no row.
+    flat = values.reshape(len(values), math.prod(values.shape[1:])).contiguous()
     return flat.view(_INTEGERS[values.dtype.itemsize]).sum(dim=1, dtype=torch.int64) + _SALT

@@ -53,6 +53,16 @@ def test_a_row_that_was_cut_short_is_missing(tmp_path):
     assert file.read(ROWS)[1].tolist() == [False, True, True]
 
 
+def test_no_rows_can_be_read_and_written(tmp_path):
+    file = RowFile(tmp_path / "values", (2, 3), torch.float32)
+    file.reserve(6)
+    none = torch.empty(0, dtype=torch.int64)
+    file.write(none, torch.empty(0, 2, 3))
+    values, there = file.read(none)
+    assert values.shape == (0, 2, 3)
+    assert there.shape == (0,)
+
+
 def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     def full(file, offset, size):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
