@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from datamodules.activitynet_annotations import SUBSETS, Video, read_annotations
 from datamodules.clip_datamodule import Part
 from datamodules.clip_table import Clip, Source
-from datamodules.media import MediaError, MediaInfo, probe
+from datamodules.media import MediaError, MediaInfo, probe_once
 from datamodules.missing import Cut, DownloadedClips, some
 from datamodules.readers import frame_range
 
@@ -158,7 +158,7 @@ class ActivityNet(DownloadedClips):
 
     def _indexed(self, path: Path) -> MediaInfo | None:
         """Return what an index knows of a file; without one, files are not opened for this."""
-        if self.probe is probe:
+        if self.probe is probe_once:
             return None
         try:
             return self.probe(path)

@@ -19,7 +19,7 @@ from datamodules.clip_transforms import KINETICS_MEAN, KINETICS_STD
 from datamodules.clips import ClipReader, Clips, ClipWindows
 from datamodules.corrupt import CorruptClips, Policy
 from datamodules.index_writer import IndexReport, write_index
-from datamodules.media import MediaInfo, probe
+from datamodules.media import MediaInfo, probe_once
 from datamodules.media_check import Decode
 from datamodules.media_index import INDEX_NAME, MediaIndex
 from datamodules.readers import AudioReader, ImageReader, Probe, Reader, VideoReader
@@ -163,8 +163,8 @@ class ClipDataModule(CrossModalDataModule):
 
     @cached_property
     def probe(self) -> Probe:
-        """What tells a file's header: the index, else the file itself."""
-        return self.media_index.probe if self.media_index else probe
+        """What tells a file's header: the index, else the file itself, once a process."""
+        return self.media_index.probe if self.media_index else probe_once
 
     @cached_property
     def media_index(self) -> MediaIndex | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,15 @@ def probe(path: str | Path) -> MediaInfo:
             audio_seconds=_seconds(container, audio) if audio else 0.0,
             audio_rate=audio.rate if audio else 0,
         )
+
+
+@lru_cache(maxsize=2**16)
+def probe_once(path: Path) -> MediaInfo:
+    """Read a file's header at its first use in this process; see ``probe``.
+
+    A clip asks for it several times an epoch. A file that is exchanged meanwhile is not noticed.
+    """
+    return probe(path)
 
 
 @contextmanager

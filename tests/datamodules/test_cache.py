@@ -188,7 +188,7 @@ def test_a_killed_writer_leaves_no_half_file_under_a_whole_ones_name(layout, tmp
         f"data.cache_writer(Path({str(folder)!r}), 24).write(threads=2)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(list(folder.rglob("*.mjpeg"))) < 4:
         assert time.monotonic() < deadline
         time.sleep(0.01)

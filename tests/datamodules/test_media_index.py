@@ -62,7 +62,7 @@ def test_a_file_of_sound_alone_is_in_the_index_too(tmp_path):
 def test_the_datamodule_opens_no_file_where_there_is_an_index(layout, monkeypatch):
     expected = [batch["label"].tolist() for batch in ucf(layout, eval_stride=4).val_dataloader()]
     ucf(layout, index=False).write_index()
-    monkeypatch.setattr(clip_datamodule_module, "probe", refuse)
+    monkeypatch.setattr(clip_datamodule_module, "probe_once", refuse)
     data = ucf(layout, eval_stride=4)
     data.setup("fit")
     data.setup("test")
@@ -78,7 +78,7 @@ def test_the_index_can_lie_elsewhere_and_the_data_be_moved(layout, tmp_path, mon
     assert report.path == elsewhere / INDEX_NAME
     assert not (layout[0] / INDEX_NAME).exists()
     moved = shutil.move(layout[0], tmp_path / "moved")
-    monkeypatch.setattr(clip_datamodule_module, "probe", refuse)
+    monkeypatch.setattr(clip_datamodule_module, "probe_once", refuse)
     for index in (elsewhere, report.path):
         ucf((moved, layout[1]), index=str(index)).setup("fit")
 
@@ -183,7 +183,7 @@ def test_a_killed_index_goes_on_where_it_was(layout):
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(layout[0])])
     journal = layout[0] / f"{INDEX_NAME}.journal"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not journal.exists() or journal.read_text().count("\n") < 4:
         assert time.monotonic() < deadline
         time.sleep(0.01)

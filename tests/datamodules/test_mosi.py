@@ -65,7 +65,7 @@ def test_a_pickle_is_refused_with_the_line_that_converts_it(tmp_path):
     line = str(told.value).splitlines()[-1]
     assert line == CONVERT
     command = [sys.executable, *shlex.split(line)[1:]]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
     data = mosi(str(tmp_path / "aligned_50.npz"))
     assert len(data.dataset("train")) == 4 * SEGMENTS
 
