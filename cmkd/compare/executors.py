@@ -191,8 +191,8 @@ def _serve(connection: Connection, worker: Worker, device: str | None) -> None:
     """Do what comes over the connection until it is closed."""
     # Ctrl-C reaches all processes of a terminal; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    # Where there is none, torch would look for one in every step of an optimizer.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "" if device is None else device
     worker.prepare()
     while True:
         try:

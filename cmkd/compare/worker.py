@@ -62,7 +62,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         message = None
         with log.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
-            _leave_out_greetings()
+            leave_out_greetings()
             try:
                 execute(run, store, self.share_teacher, self._data)
             except SystemExit as stopped:
@@ -97,6 +97,7 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _leave_out_greetings() -> None:
+def leave_out_greetings() -> None:
+    """Let Lightning say nothing but warnings."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
