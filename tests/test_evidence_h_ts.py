@@ -1,10 +1,8 @@
 """The study of H(T|S): its configs, its tables, and what it looks into."""
 
 import csv
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -18,18 +16,10 @@ from cmkd.compare.store import Store
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 EVIDENCE = EXPERIMENTS / "evidence"
+sys.path.insert(0, str(EVIDENCE))
 
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EVIDENCE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-h_ts = script("h_ts")
-diagnosis = script("h_ts_diagnosis")
+import h_ts  # noqa: E402
+import h_ts_diagnosis as diagnosis  # noqa: E402
 
 
 @pytest.mark.parametrize("name", ["h_ts", "h_ts_speech"])
@@ -153,8 +143,11 @@ def comparison(tmp_path_factory):
 
 def test_a_student_is_looked_into_with_the_comparisons_teacher(comparison, monkeypatch, capsys):
     monkeypatch.setattr(diagnosis, "HERE", comparison)
+    # Its processes import it by its name.
+    monkeypatch.syspath_prepend(EVIDENCE)
     out = comparison / "results"
     arguments = ["--runs", str(comparison), "--out", str(out), "--methods", "none", "hinge"]
+    arguments += ["--jobs", "1"]
     diagnosis.main([*arguments, "--folds", ""])
     none, hinge = diagnosis.kept(out / "h_ts_diagnosis.csv").values()
     assert none.d_val is None

@@ -29,6 +29,8 @@ from cmkd.cli import run
 
 EXPERIMENTS = Path(__file__).parents[1]
 METHODS = EXPERIMENTS / "methods"
+# Beside the methods lies what a comparison takes of them.
+NAMES = sorted(path.stem for path in METHODS.glob("*.yaml") if path.stem != "compare")
 
 
 def median_step(base: Path, method: str, steps: int) -> float | None:
@@ -66,7 +68,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--base", type=Path, default=EXPERIMENTS / "ravdess" / "base.yaml")
-    parser.add_argument("--methods", nargs="*", default=sorted(p.stem for p in METHODS.glob("*")))
+    parser.add_argument("--methods", nargs="*", default=NAMES)
     parser.add_argument("--steps", type=int, default=20, help="steps of each stage's epoch")
     options = parser.parse_args()
     os.environ["WANDB_MODE"] = "disabled"

@@ -20,7 +20,9 @@ read. What is measured is kept and not measured again; h_ts_diagnosis.csv is wri
 
 import argparse
 import csv
+import multiprocessing
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
@@ -39,6 +41,7 @@ from cmkd.compare.parser import build, parse
 from cmkd.compare.plan import Plan, Run, Selection
 from cmkd.compare.store import Store, write_csv
 from cmkd.compare.teacher import shared_teacher
+from cmkd.compare.worker import leave_out_greetings
 from cmkd.objectives import (
     AdversarialConditionalEntropy,
     Objective,
@@ -270,13 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--groups", nargs="*", help="data sets (default: all)")
     add("--folds", nargs="*", default=["0", "1", "2"], help="(default: 0 1 2)")
     add("--methods", nargs="*", default=list(METHODS))
+    add("--jobs", type=int, default=2, help="runs at once (2)")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
     everything: list[Diagnosis] = []
     for name in COMPARISONS:
         store = Store(options.runs / f"evidence-{name}")
         if store.folder.is_dir():
-            everything += measured(wanted(name, options), store)
+            everything += measured(wanted(name, options), store, options.jobs)
     if not everything:
         parser.error(
             f"there is nothing to look into in {options.runs}: run the comparison first, or name "
@@ -288,16 +291,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keep(options.out / "h_ts_diagnosis.csv", everything)
 
 
-def measured(runs: Sequence[Run], store: Store) -> list[Diagnosis]:
-    """Return what was measured of runs, after measuring what was not."""
+def measured(runs: Sequence[Run], store: Store, jobs: int) -> list[Diagnosis]:
+    """Return what was measured of runs, after measuring what was not, several at once."""
     path = store.folder / "diagnosis.csv"
     done = kept(path)
-    for run in runs:
-        if run.key not in done:
-            print(run.name, flush=True)
-            done[run.key] = diagnose(run, store)
-            keep(path, done.values())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _prepare) as pool:
+        waiting = [pool.submit(diagnose, run, store) for run in runs if run.key not in done]
+        try:
+            for future in as_completed(waiting):
+                found = future.result()
+                print(f"{found.group}, {found.method}, fold {found.fold}", flush=True)
+                done[found.key] = found
+                keep(path, done.values())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C and errors do not wait for the rest
+            raise
     return [done[run.key] for run in runs]
+
+
+def _prepare() -> None:
+    """Set up a process of the pool."""
+    torch.set_num_threads(1)
+    leave_out_greetings()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The whole evidence of the README, one step after the other.
 
-    python experiments/evidence/run.py              # two to three hours on 2 cores
+    python experiments/evidence/run.py              # less than two hours on 2 cores
     python experiments/evidence/run.py --quick      # 6 minutes: shows that it works
 
 Every step is a command that can be given by itself; ``--list`` prints them. A step that is finished
@@ -14,9 +14,10 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -38,21 +39,41 @@ class Step:
         name: for people.
         words: the command.
         quick: what the quick run adds to it.
+        reads: whether it is made of what other steps leave, and is due again after any of them.
     """
 
     name: str
     words: tuple[str, ...]
     quick: tuple[str, ...] = ()
+    reads: bool = False
 
     def command(self, quick: bool) -> list[str]:
         """Return the words of the command."""
         return [*self.words, *(self.quick if quick else ())]
 
 
-def script(name: str, *quick: str) -> Step:
+@dataclass(frozen=True)
+class Spent:
+    """What a step has taken so far, failed attempts included.
+
+    Attributes:
+        seconds: wall time.
+        finished: whether it has come to its end.
+    """
+
+    seconds: float = 0.0
+    finished: bool = False
+
+
+def script(name: str, *quick: str, reads: bool = False) -> Step:
     """Return the step that runs a script of this folder."""
     path = str((HERE / f"{name}.py").relative_to(ROOT))
-    return Step(name, ("python", path), (*quick, "--out", str(QUICK)))
+    return Step(name, ("python", path), (*quick, "--out", str(QUICK)), reads)
+
+
+def reading(name: str, *quick: str) -> Step:
+    """Return the step whose script reads the comparisons' runs."""
+    return script(name, "--runs", str(QUICK), *quick, reads=True)
 
 
 def comparison(config: str, *quick: str, tune: bool = True) -> Step:
@@ -66,7 +87,6 @@ def comparison(config: str, *quick: str, tune: bool = True) -> Step:
 
 def steps() -> list[Step]:
     """Return the steps in their order."""
-    runs = ("--runs", str(QUICK))
     one = ("--seeds", "0")
     fold = (*one, "--folds", "0")
     return [
@@ -76,15 +96,15 @@ def steps() -> list[Step]:
         comparison("spoken_digits/compare.yaml", *fold),
         comparison("avmnist/compare.yaml", *fold),
         comparison("quickstart/compare.yaml", "--seeds", "0", *SHORT, tune=False),
-        script("comparison", *runs),
+        reading("comparison"),
         script("gaussians", "--quick"),
         comparison("evidence/weak_teacher_world.yaml", "--folds", "0", "1", tune=False),
         comparison("evidence/weak_teacher_ravdess.yaml", *fold, tune=False),
-        script("weak_teacher", *runs),
+        reading("weak_teacher"),
         comparison("evidence/h_ts.yaml", "--folds", "0", *FORMS, tune=False),
         comparison("evidence/h_ts_speech.yaml", "--folds", "0", *FORMS, tune=False),
-        script("h_ts", *runs),
-        script("h_ts_diagnosis", *runs, "--folds", "0", *FORMS),
+        reading("h_ts"),
+        reading("h_ts_diagnosis", "--folds", "0", *FORMS),
     ]
 
 
@@ -98,33 +118,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--list", action="store_true", help="print the commands and do nothing")
     add("--again", action="store_true", help="do also what is finished; finished runs are kept")
     options = parser.parse_args(arguments)
+    everything = {shlex.join(_words(step, options)): step for step in steps()}
+    if options.list:
+        print("\n".join(everything))
+        return
     record = Path("runs/evidence") / ("quick.json" if options.quick else "full.json")
-    done: dict[str, float] = {}
+    kept: dict[str, dict[str, Any]] = {}
     if record.is_file() and not options.again:
-        done = json.loads(record.read_text(encoding="utf-8"))
-    failed = []
-    for step in steps():
-        words = step.command(options.quick)
-        if words[0] == "cmkd":
-            words += ["--jobs", str(options.jobs)]
-        if options.list:
-            print(shlex.join(words))
+        kept = json.loads(record.read_text(encoding="utf-8"))
+    # Times of commands that have changed since are dropped.
+    spent = {command: Spent(**kept[command]) for command in everything if command in kept}
+    something_new = False
+    for command, step in everything.items():
+        before = spent.get(command, Spent())
+        if before.finished and not (step.reads and something_new):
             continue
-        command = shlex.join(words)
-        if command in done:
-            continue
+        something_new = True
         print(f"\n{command}", flush=True)
         begun = time.perf_counter()
-        if subprocess.call(_here(words), cwd=ROOT) != 0:  # noqa: S603 - the commands stand above
-            failed.append(command)
-            continue
-        done[command] = round(time.perf_counter() - begun, 1)
+        finished = subprocess.call(_here(shlex.split(command)), cwd=ROOT) == 0  # noqa: S603 - they stand above
+        seconds = before.seconds + time.perf_counter() - begun
+        spent[command] = Spent(round(seconds, 3), finished)
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(done, indent=1), encoding="utf-8")
-    if not options.list:
-        _report(done, failed)
-    if failed:
+        content = {command: asdict(entry) for command, entry in spent.items()}
+        record.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    _report(spent)
+    if not all(entry.finished for entry in spent.values()):
         raise SystemExit(1)
+
+
+def _words(step: Step, options: argparse.Namespace) -> list[str]:
+    """Return a step's command with the options that it takes."""
+    jobs = ["--jobs", str(options.jobs)] if step.words[0] == "cmkd" else []
+    return [*step.command(options.quick), *jobs]
 
 
 def _here(words: Sequence[str]) -> list[str]:
@@ -133,14 +159,12 @@ def _here(words: Sequence[str]) -> list[str]:
     return [*first, *words[1:]]
 
 
-def _report(done: dict[str, float], failed: Sequence[str]) -> None:
-    table = Table(title=f"{sum(done.values()) / 60:.0f} minutes")
+def _report(spent: Mapping[str, Spent]) -> None:
+    table = Table(title=f"{sum(entry.seconds for entry in spent.values()) / 60:.0f} minutes")
     table.add_column("command", overflow="fold")
     table.add_column("seconds", justify="right")
-    for command, seconds in done.items():
-        table.add_row(command, f"{seconds:.0f}")
-    for command in failed:
-        table.add_row(command, "failed")
+    for command, entry in spent.items():
+        table.add_row(command, f"{entry.seconds:.0f}" + ("" if entry.finished else ", failed"))
     Console(markup=False).print(table)
 
 

@@ -1,0 +1,44 @@
+"""How the AMID objective's defaults are chosen."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from cmkd.compare.config import read_comparison
+
+EVIDENCE = Path(__file__).parents[1] / "experiments" / "evidence"
+sys.path.insert(0, str(EVIDENCE))
+
+import amid_defaults  # noqa: E402
+
+
+def test_a_variant_is_held_against_the_student_alone_by_validation_and_pair(tmp_path):
+    path = tmp_path / "results.csv"
+    # The test accuracies say the opposite.
+    path.write_text(
+        "group,method,fold,seed,val,accuracy\n"
+        "a,none,0,10,0.5,0.9\na,none,0,11,0.6,0.9\n"
+        "a,rkd,0,11,0.63,0.1\na,rkd,0,10,0.51,0.1\n"
+    )
+    # Differences of 3 and 1; 12.7 standard errors of 1.
+    assert amid_defaults.read(path) == {"a": {"rkd": "+2.0 ± 12.7"}}
+
+
+@pytest.mark.parametrize("data", ["ucf51", "avmnist", "ravdess", "spoken_digits"])
+def test_what_is_compared_is_the_student_alone_the_variants_and_two_more(
+    tmp_path, monkeypatch, data
+):
+    commands = []
+    monkeypatch.setattr(
+        amid_defaults.subprocess, "run", lambda command, **_: commands.append(command)
+    )
+    assert amid_defaults.compare(data, tmp_path, jobs=2) == tmp_path / data / "results.csv"
+    (command,) = commands
+    compared = command[command.index("--methods") + 1 :]
+    assert compared == ["none", *amid_defaults.VARIANTS, "dist", "rkd"]
+    comparison = read_comparison(tmp_path / f"{data}.yaml")
+    assert set(compared) <= set(comparison.methods)
+    assert comparison.search is None
+    # Not those of the comparison of all methods, which are 0 to 4.
+    assert min(comparison.seeds) >= 10
