@@ -11,6 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+if dist.is_available() and not dist.is_initialized():
+    # Before there is a group: the defaults of its functions hold the group that they are defined
+    # under, and torch imports it late (to checkpoint, say). That group would outlive its end.
+    import torch.distributed.nn.functional
+
 
 def world_size() -> int:
     """Return the number of ranks, 1 without a process group."""
