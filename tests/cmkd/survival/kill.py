@@ -22,18 +22,24 @@ import torch
 from tests.cmkd.survival.run import BATCHES, EPOCHS, Journal, fit, last
 
 
-def attempt(folder: Path, counter: mmap.mmap, every: int | None) -> int:
-    """Fork a process that begins or goes on with the run; return its id."""
+def attempt(folder: Path, counter: mmap.mmap, every: int | None, to_the_end: bool = False) -> int:
+    """Fork a process that begins or goes on with the run; return its id.
+
+    Unless it may go to the end it waits for its kill in the last batch, where it gets to when this
+    process was not given a core in time.
+    """
     child = os.fork()
     if child:
         return child
     code = 1
+
+    def tell(number: int) -> None:
+        counter[:8] = struct.pack("q", number)
+        if number == EPOCHS * BATCHES - 1 and not to_the_end:
+            signal.pause()
+
     try:
-        journal = Journal(
-            folder / "journal",
-            lambda number: counter.__setitem__(slice(0, 8), struct.pack("q", number)),
-        )
-        fit(folder, [journal], every)
+        fit(folder, [Journal(folder / "journal", tell)], every)
         code = 0
     finally:
         os._exit(code)
@@ -72,7 +78,7 @@ def main(folder: Path, kills: int, seed: int, every: int | None) -> None:
                 torch.load(last(folder).parent / name, weights_only=True)
         record.append([reached, names])
     counter[:8] = struct.pack("q", -1)
-    child = attempt(folder, counter, every)
+    child = attempt(folder, counter, every, to_the_end=True)
     _, status = os.waitpid(child, 0)
     if status:
         raise SystemExit(f"the last attempt failed with status {status}")
