@@ -4,6 +4,7 @@ import os
 import warnings
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -39,6 +40,8 @@ _DESCRIPTION = (
     "infer (the student's word on files), search (the nearest clips), keys (what a config key "
     "means)."
 )
+#: Where the run's seed is linked to.
+_DATA_SEED = "data.init_args.seed"
 _HARMLESS = (
     "The .*_dataloader. does not have many workers",
     "The number of training batches .* is smaller than the logging interval",
@@ -76,7 +79,7 @@ class CrossModalCLI(LightningCLI):
         for side in ("student", "auxiliary"):
             name = f"{side}_modalities"
             parser.link_arguments(f"model.{name}", f"data.init_args.{name}")
-        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=_data_seed)
+        parser.link_arguments("seed_everything", _DATA_SEED, compute_fn=_data_seed)
         parser.set_defaults({"seed_everything": 0})
 
     def _parse_ckpt_path(self) -> None:
@@ -126,6 +129,13 @@ def default_callbacks(options: RunOptions) -> list[Callback]:
         BestCheckpoint(),
     ]
     return callbacks + ([Dashboard(options.figures)] if options.figures else [])
+
+
+def give_seed(config: Namespace, seed: int) -> None:
+    """Put a seed into a config that is parsed already, and where the seed is linked to."""
+    config.seed_everything = seed
+    if _DATA_SEED in config:
+        config[_DATA_SEED] = _data_seed(seed)
 
 
 def _data_seed(seed: bool | int) -> int:

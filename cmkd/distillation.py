@@ -19,7 +19,7 @@ from cmkd.checkpoints import TEACHERS, load_teacher
 from cmkd.hyperparameters import keep_plain_hyperparameters
 from cmkd.metrics.by_role import RoleMetrics
 from cmkd.metrics.training_log import TrainingLog
-from cmkd.networks.fusion import Concatenation, FusionFactory
+from cmkd.networks.fusion import Average, FusionFactory
 from cmkd.networks.roles import EncoderFactory, NetworkConfig, RoleBuilder
 from cmkd.objectives.gaussian import GaussianConditionalEntropy
 from cmkd.objectives.probe import Probe
@@ -105,7 +105,7 @@ class CrossModalDistillation(ScoredModule):
         encoders: dict[str, EncoderFactory],
         num_classes: int,
         teacher_encoders: dict[str, EncoderFactory] | None = None,
-        fusion: FusionFactory = Concatenation,
+        fusion: FusionFactory = Average,
         embedding_dim: int = 128,
         dropout: float = 0.0,
         task: TaskFactory = Classification,

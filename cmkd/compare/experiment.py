@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from cmkd import __version__
 from cmkd.compare.best_student import BestStudent
-from cmkd.compare.parser import Built, build, parse
+from cmkd.compare.parser import Built, build, parse_run
 from cmkd.compare.plan import Run
 from cmkd.compare.shared_data import SharedData
 from cmkd.compare.store import Record, Store, locked, replacing
@@ -86,7 +86,7 @@ def train(
     run: Run, store: Store, share_teacher: bool = True, shared: SharedData | None = None
 ) -> Trained:
     """Train and put the best student back; arguments and errors as of ``execute``."""
-    parsed, shared = parse(run.arguments()), shared or SharedData()
+    parsed, shared = parse_run(run), shared or SharedData()
     built = _with_data(build(parsed), shared)
     teacher = shared_teacher(built) if share_teacher else None
     if teacher is not None:

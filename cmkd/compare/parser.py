@@ -4,14 +4,15 @@ import re
 from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, seed_everything
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from cmkd.cli import CrossModalCLI, leave_out_harmless_warnings
+from cmkd.cli import CrossModalCLI, give_seed, leave_out_harmless_warnings
+from cmkd.compare.plan import Run
 from cmkd.compare.worker import root_cause
 from cmkd.distillation import CrossModalDistillation
 
@@ -63,6 +64,21 @@ def _parser() -> LightningArgumentParser:
         parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
     )
     return cli.parser
+
+
+def parse_run(run: Run) -> Namespace:
+    """Parse the arguments of a run; errors as of ``parse``.
+
+    It takes as long as some epochs of a small network: runs that differ by seed alone share it.
+    """
+    parsed = _parsed(tuple(run.settings)).clone()
+    give_seed(parsed, run.seed)
+    return parsed
+
+
+@lru_cache(maxsize=64)
+def _parsed(settings: tuple[str, ...]) -> Namespace:
+    return parse(settings)
 
 
 def parse(arguments: Sequence[str]) -> Namespace:

@@ -70,11 +70,15 @@ class Run:
         tried = [f"{key.split('.')[-1]}={value}" for key, value in self.setting.items()]
         return name if self.tested else ", ".join([name, *tried])
 
+    @property
+    def settings(self) -> list[str]:
+        """Return the arguments of ``cmkd fit`` but for the seed."""
+        configs = [word for path in self.configs for word in ("--config", path)]
+        return [*configs, *as_arguments(self.overrides)]
+
     def arguments(self) -> list[str]:
         """Return the arguments of ``cmkd fit`` that repeat the training."""
-        configs = [word for path in self.configs for word in ("--config", path)]
-        seed = f"--seed_everything={self.seed}"
-        return [*configs, *as_arguments(self.overrides), seed]
+        return [*self.settings, f"--seed_everything={self.seed}"]
 
     def command(self) -> str:
         """Return the command line that repeats the training and keeps its checkpoints."""

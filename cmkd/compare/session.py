@@ -218,11 +218,11 @@ def _runs_of(trials: Sequence[Trials]) -> list[Run]:
 
 def _check(runs: Sequence[Run]) -> None:
     """Parse each combination of configs and keys once: a typo stops a comparison, not each run."""
-    from cmkd.compare.parser import parse
+    from cmkd.compare.parser import parse_run
 
     different = {(run.configs, tuple(run.overrides)): run for run in runs}
     for run in different.values():
         try:
-            parse(run.arguments())
+            parse_run(run)
         except (ValueError, OSError) as error:
             raise ValueError(f"{run.name}: {cause_of(error)}") from error

@@ -7,7 +7,7 @@ them does.
 from cmkd.networks.audio import AudioCNN
 from cmkd.networks.base import Encoder, Features, Fusion
 from cmkd.networks.features import MLP
-from cmkd.networks.fusion import AttentionFusion, Concatenation, FusionFactory, GatedSum
+from cmkd.networks.fusion import AttentionFusion, Average, Concatenation, FusionFactory, GatedSum
 from cmkd.networks.image import TorchvisionImage
 from cmkd.networks.log_mel import LogMel
 from cmkd.networks.modality_network import ModalityNetwork
@@ -21,6 +21,7 @@ __all__ = [
     "MLP",
     "AttentionFusion",
     "AudioCNN",
+    "Average",
     "Concatenation",
     "Encoder",
     "Features",

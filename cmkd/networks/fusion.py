@@ -18,6 +18,25 @@ def zero_absent(tokens: Tensor, present: Tensor) -> Tensor:
     return tokens.where(present.unsqueeze(-1), tokens.new_zeros(()))
 
 
+class Average(Fusion):
+    """The mean of the present tokens; it has no parameters.
+
+    As the head is linear, the logits are the mean of what each modality says by itself (late
+    fusion), and an embedding has the same scale whatever is absent. With nothing present it is
+    zero. It trained faster, and to at least the accuracy of the others, on every data set of
+    ``experiments/`` (``experiments/evidence/fusions.py``), most of all where labels are few.
+
+    Args:
+        modalities: how many tokens a sample has, M.
+        dim: the width of a token and of the embedding, D.
+    """
+
+    def forward(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Fuse tokens (B, M, D) under present (B, M) into (B, D)."""
+        count = present.sum(dim=1, keepdim=True).clamp(min=1)
+        return zero_absent(tokens, present).sum(dim=1) / count
+
+
 class Concatenation(Fusion):
     """A two-layer perceptron on all tokens side by side.
 

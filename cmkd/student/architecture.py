@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from cmkd.networks.base import Encoder, Fusion
-from cmkd.networks.fusion import Concatenation
+from cmkd.networks.fusion import Average
 from cmkd.networks.modality_network import ModalityNetwork
 from cmkd.student.class_paths import ClassSpec
 
@@ -86,7 +86,7 @@ class Architecture:
         if role == "teacher":
             modalities += hparams.get("auxiliary_modalities") or []
             encoders |= hparams.get("teacher_encoders") or {}
-        default = f"{Concatenation.__module__}.{Concatenation.__qualname__}"
+        default = f"{Average.__module__}.{Average.__qualname__}"
         return cls.read(
             {
                 "encoders": {name: encoders[name] for name in modalities},

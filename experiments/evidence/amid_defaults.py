@@ -9,7 +9,6 @@ of Student's t, as if the pairs were independent.
 """
 
 import argparse
-import csv
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,12 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from h_ts import written
-from rich.box import MARKDOWN
-from rich.console import Console
-from rich.table import Table
+from validation import Column, columns, show
 
-from cmkd.compare.statistics import t_interval
+from cmkd.compare.config import read_comparison
 
 HERE = Path(__file__).parent
 EXPERIMENTS = HERE.parent
@@ -30,30 +26,50 @@ AMID = str(EXPERIMENTS / "methods" / "amid.yaml")
 RELATIONAL = str(EXPERIMENTS / "methods" / "amid_relational.yaml")
 BASELINE = "none"
 #: Seeds by folder of experiments/.
-SEEDS = {"ucf51": "10..12", "avmnist": "10..11", "ravdess": "10..11", "spoken_digits": "10..11"}
+SEEDS = {
+    "ucf51": "10..12",
+    "avmnist": "10..11",
+    "ravdess": "10..11",
+    "spoken_digits": "10..11",
+    "quickstart": "10..12",
+}
 ADVERSARY = "model.student_terms.h_ts.weight"
+WEIGHT = "model.student_terms.h_label.weight"
 HIDDEN = "model.student_terms.h_label.objective"
+DIST = {"class_path": "cmkd.objectives.DIST"}
 KD = {
-    "class_path": "cmkd.objectives.SelfPacedDistillation",
-    "init_args": {"temperature": 4.0, "threshold": 0.5},
+    "class_path": "cmkd.objectives.KnowledgeDistillation",
+    "init_args": {"temperature": 4.0},
+}
+#: The terms of the default, and KD on all samples beside them.
+BOTH = {
+    "model.student_terms.kd": {"objective": KD},
 }
 #: What differs from the default.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "adversary 0.1, KD where no label is": {
+    "DIST where no label is": {"configs": AMID},
+    "the same without the adversary": {"configs": AMID, ADVERSARY: 0},
+    "KD where no label is": {
         "configs": AMID,
-        ADVERSARY: 0.1,
         HIDDEN: {"class_path": "cmkd.objectives.Unlabelled", "init_args": {"objective": KD}},
     },
-    "adversary 0.03": {"configs": AMID, ADVERSARY: 0.03},
-    "adversary 0.01 (the default)": {"configs": AMID},
-    "adversary 0.03, DIST everywhere": {
-        "configs": AMID,
-        ADVERSARY: 0.03,
-        HIDDEN: {"class_path": "cmkd.objectives.DIST"},
-    },
-    "adversary 0.03, RKD": {"configs": RELATIONAL, ADVERSARY: 0.03},
+    "DIST everywhere": {"configs": AMID, HIDDEN: DIST},
+    "KD everywhere": {"configs": AMID, HIDDEN: KD},
+    "KD everywhere, weight 0.3": {"configs": AMID, HIDDEN: KD, WEIGHT: 0.3},
+    "KD everywhere, DIST where no label is": {"configs": AMID, **BOTH},
+    "DIST where no label is, RKD": {"configs": RELATIONAL},
+    "DIST everywhere, RKD": {"configs": RELATIONAL, HIDDEN: DIST},
+    "KD everywhere, RKD": {"configs": RELATIONAL, HIDDEN: KD},
+    "KD everywhere, weight 0.3, RKD": {"configs": RELATIONAL, HIDDEN: KD, WEIGHT: 0.3},
+    "KD everywhere, DIST where no label is, RKD": {"configs": RELATIONAL, **BOTH},
 }
-OTHERS = ("dist", "rkd")
+OTHERS = ("kd", "dist", "rkd", "gaussian")
+
+
+def others(data: str) -> list[str]:
+    """Return those of the other methods that a data set's comparison has."""
+    known = read_comparison(EXPERIMENTS / data / "compare.yaml").methods
+    return [method for method in OTHERS if method in known]
 
 
 def compare(data: str, folder: Path, jobs: int) -> Path:
@@ -73,26 +89,10 @@ def compare(data: str, folder: Path, jobs: int) -> Path:
     path = folder / f"{data}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "cmkd", "compare", "--config", str(path), "--jobs", str(jobs)]
-    methods = (BASELINE, *VARIANTS, *OTHERS)
+    methods = (BASELINE, *VARIANTS, *others(data))
     command += ["--out", str(folder / data), "--methods", *methods]
     subprocess.run(command, check=True, cwd=EXPERIMENTS.parent)  # noqa: S603 - it stands above
     return folder / data / "results.csv"
-
-
-def read(path: Path) -> dict[str, dict[str, str]]:
-    """Return a text for each group and method: its validation score against the student alone's."""
-    scores: dict[str, dict[str, dict[tuple[str, str], float]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            of_method = scores.setdefault(line["group"], {}).setdefault(line["method"], {})
-            of_method[line["fold"], line["seed"]] = 100 * float(line["val"])
-    texts: dict[str, dict[str, str]] = {}
-    for group, methods in scores.items():
-        alone = methods.pop(BASELINE)
-        for method, own in methods.items():
-            gain = t_interval([score - alone[pair] for pair, score in own.items()])
-            texts.setdefault(group, {})[method] = written(gain)
-    return texts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,16 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at once (2)")
     parser.add_argument("--out", type=Path, default=Path("runs/evidence/amid_defaults"))
     options = parser.parse_args(arguments)
-    columns: dict[str, dict[str, str]] = {}
+    by_group: dict[str, Column] = {}
     for data in options.data:
-        found = read(compare(data, options.out, options.jobs))
-        columns |= {f"{data}, {group}" if group else data: texts for group, texts in found.items()}
-    table = Table(box=MARKDOWN)
-    for heading in ("student stage", *columns):
-        table.add_column(heading, justify="right" if heading in columns else "left", no_wrap=True)
-    for method in (*VARIANTS, *OTHERS):
-        table.add_row(method, *(texts[method] for texts in columns.values()))
-    Console(width=400).print(table)
+        found = columns(compare(data, options.out, options.jobs), BASELINE)
+        by_group |= {f"{data}, {group}" if group else data: own for group, own in found.items()}
+    show("student stage", (BASELINE, *VARIANTS, *OTHERS), by_group)
 
 
 if __name__ == "__main__":

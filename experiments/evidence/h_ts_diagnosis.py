@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader
 from cmkd import CrossModalDistillation
 from cmkd.callbacks.ridge import Ridge, r_squared
 from cmkd.compare.config import read_comparison
-from cmkd.compare.parser import build, parse
+from cmkd.compare.parser import build, parse_run
 from cmkd.compare.plan import Plan, Run, Selection
 from cmkd.compare.store import Store, write_csv
 from cmkd.compare.teacher import shared_teacher
@@ -105,7 +105,7 @@ def diagnose(run: Run, store: Store) -> Diagnosis:
     Raises:
         ValueError: when the comparison has not trained its teacher.
     """
-    parsed = parse(run.arguments())
+    parsed = parse_run(run)
     teacher = shared_teacher(build(parsed))
     if teacher is None or not store.teacher(teacher.key).is_file():
         raise ValueError(

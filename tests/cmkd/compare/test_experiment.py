@@ -8,7 +8,7 @@ from torch import nn
 from cmkd.cli import run as cmkd
 from cmkd.compare.best_student import BestStudent
 from cmkd.compare.experiment import execute, train
-from cmkd.compare.parser import build, parse
+from cmkd.compare.parser import build, parse_run
 from cmkd.compare.shared_data import SharedData
 from cmkd.compare.store import Store
 from cmkd.compare.teacher import shared_teacher
@@ -89,7 +89,7 @@ def test_a_shared_teacher_gives_the_same_networks_bit_for_bit(tmp_path, store, m
 
 
 def teacher_key(tmp_path, method, **overrides):
-    shared = shared_teacher(build(parse(make_run(tmp_path, method, **overrides).arguments())))
+    shared = shared_teacher(build(parse_run(make_run(tmp_path, method, **overrides))))
     return None if shared is None else shared.key
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cmkd.compare.overrides import as_arguments, merged, with_whole_stages
-from cmkd.compare.parser import build, parse
+from cmkd.compare.parser import build, parse_run
 from tests.cmkd.compare.setting import make_run
 
 CONTENTS = [{"model": {"stages": {"old": {}}}}, {"model": {"stages": {"student": {"x": 1}}}}, {}]
@@ -37,7 +37,7 @@ def test_a_method_without_stages_is_named():
 
 def test_a_term_of_a_stage_is_weighted(tmp_path):
     key = "model__stages__student__terms__ccl__weight"
-    model = build(parse(make_run(tmp_path, "ccl", **{key: 3.0}).arguments())).model
+    model = build(parse_run(make_run(tmp_path, "ccl", **{key: 3.0}))).model
     assert model.stage_terms["student"].weights["ccl"] == 3.0
     assert model.stage_terms["student"].objectives["ccl"].source == "student"
 
@@ -45,4 +45,4 @@ def test_a_term_of_a_stage_is_weighted(tmp_path):
 def test_a_term_of_a_stage_that_is_not_there_is_refused(tmp_path):
     key = "model__stages__student__terms__cll__weight"
     with pytest.raises(ValueError, match=r"model\.stages: .*objective"):
-        parse(make_run(tmp_path, "ccl", **{key: 3.0}).arguments())
+        parse_run(make_run(tmp_path, "ccl", **{key: 3.0}))

@@ -7,6 +7,7 @@ from cmkd.networks import (
     MLP,
     AttentionFusion,
     AudioCNN,
+    Average,
     Concatenation,
     GatedSum,
     GRUEncoder,
@@ -55,6 +56,7 @@ FAMILIES = {
         {"face": MLP(6, 16), "text": TransformerEncoder(5, 8, heads=2)},
         {"face": [6], "text": [None, 5]},
     ),
+    "Average": lambda: video_and_face(Average),
     "GatedSum": lambda: video_and_face(GatedSum),
     "AttentionFusion": lambda: video_and_face(AttentionFusion),
 }

@@ -9,6 +9,7 @@ from cmkd.networks import (
     MLP,
     AttentionFusion,
     AudioCNN,
+    Average,
     Concatenation,
     GatedSum,
     GRUEncoder,
@@ -16,7 +17,7 @@ from cmkd.networks import (
     SmallVideoNet,
 )
 
-FUSIONS = pytest.mark.parametrize("fusion", [Concatenation, GatedSum, AttentionFusion])
+FUSIONS = pytest.mark.parametrize("fusion", [Average, Concatenation, GatedSum, AttentionFusion])
 ROWS = 4
 ENCODERS = {
     "video": partial(SmallVideoNet, width=8),

@@ -6,13 +6,13 @@ from itertools import product
 import pytest
 import torch
 
-from cmkd.networks import AttentionFusion, Concatenation, GatedSum
+from cmkd.networks import AttentionFusion, Average, Concatenation, GatedSum
 
 MODALITIES, DIM = 3, 8
 FUSIONS = pytest.mark.parametrize(
     "build",
-    [Concatenation, GatedSum, partial(GatedSum, per_dimension=True), AttentionFusion],
-    ids=["concatenation", "gated sum", "gated sum per dimension", "attention"],
+    [Average, Concatenation, GatedSum, partial(GatedSum, per_dimension=True), AttentionFusion],
+    ids=["average", "concatenation", "gated sum", "gated sum per dimension", "attention"],
 )
 SUBSETS = torch.tensor(list(product([False, True], repeat=MODALITIES)))
 
@@ -55,7 +55,9 @@ def test_every_subset_gives_finite_values_and_gradients_to_every_parameter(build
 def test_a_batch_without_a_modality_gives_zero_gradients_and_none_is_missing(build, tokens):
     fusion = built(build)
     present = torch.zeros(len(tokens), MODALITIES, dtype=torch.bool)
-    fusion(tokens, present).sum().backward()
+    # An average has no parameter, so that its tokens have to learn.
+    fusion(tokens.requires_grad_(), present).sum().backward()
+    assert (tokens.grad == 0).all()
     for name, parameter in fusion.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -79,6 +81,14 @@ def test_the_rows_of_a_batch_are_independent(build, tokens):
     for row in range(len(tokens)):
         alone = fusion(tokens[row : row + 1], SUBSETS[row : row + 1])
         torch.testing.assert_close(alone[0], together[row])
+
+
+def test_average_is_the_mean_of_the_present_tokens(tokens):
+    fused = built(Average)(tokens, SUBSETS)
+    for row, subset in enumerate(SUBSETS.tolist()):
+        there = [token for token, is_there in zip(tokens[row], subset, strict=True) if is_there]
+        mean = sum(there) / len(there) if there else torch.zeros(DIM)
+        torch.testing.assert_close(fused[row], mean)
 
 
 def test_concatenation_tells_absent_from_zero():

@@ -82,3 +82,17 @@ def test_the_module_sums_both_by_weight():
 def test_weights_that_leave_nothing_are_refused(distance, angle):
     with pytest.raises(ValueError, match="finite and not negative, nor both 0"):
         RKD(SIZES, distance_weight=distance, angle_weight=angle)
+
+
+def test_angles_within_tight_clusters_are_right_in_float32():
+    torch.manual_seed(0)
+    centres, target = torch.randn(4, 16), torch.randn(32, 16)
+    source = (centres.repeat(8, 1) + 0.01 * torch.randn(32, 16)).double()
+    losses, gradients = [], []
+    for dtype in (torch.float32, torch.float64):
+        x = source.to(dtype).requires_grad_()
+        loss = angle_relation_loss(x, target.to(dtype))
+        losses.append(loss.detach().double())
+        gradients.append(torch.autograd.grad(loss.sum(), x)[0].double())
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[1].norm()

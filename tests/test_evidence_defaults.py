@@ -1,4 +1,4 @@
-"""How the AMID objective's defaults are chosen."""
+"""How the defaults of the AMID objective and of the fusion are chosen."""
 
 import sys
 from pathlib import Path
@@ -11,9 +11,11 @@ EVIDENCE = Path(__file__).parents[1] / "experiments" / "evidence"
 sys.path.insert(0, str(EVIDENCE))
 
 import amid_defaults  # noqa: E402
+import fusions  # noqa: E402
+import validation  # noqa: E402
 
 
-def test_a_variant_is_held_against_the_student_alone_by_validation_and_pair(tmp_path):
+def test_a_method_is_held_against_the_baseline_by_validation_and_pair(tmp_path):
     path = tmp_path / "results.csv"
     # The test accuracies say the opposite.
     path.write_text(
@@ -22,7 +24,22 @@ def test_a_variant_is_held_against_the_student_alone_by_validation_and_pair(tmp_
         "a,rkd,0,11,0.63,0.1\na,rkd,0,10,0.51,0.1\n"
     )
     # Differences of 3 and 1; 12.7 standard errors of 1.
-    assert amid_defaults.read(path) == {"a": {"rkd": "+2.0 ± 12.7"}}
+    assert validation.columns(path, "none") == {"a": {"none": "55.0", "rkd": "+2.0 ± 12.7"}}
+
+
+def test_fusions_are_compared_in_networks_of_all_modalities_with_other_seeds(monkeypatch, capsys):
+    comparison = read_comparison(fusions.CONFIG)
+    # Not those of the comparison of all methods, which are 0 to 4.
+    assert min(comparison.seeds) >= 10
+    for group in comparison.groups.values():
+        assert len(group.variant.overrides["model.student_modalities"]) == 2
+    assert comparison.base.overrides["model.auxiliary_modalities"] == []
+    monkeypatch.setattr(fusions.subprocess, "run", lambda *_, **__: None)
+    found = {"a group": dict.fromkeys(comparison.methods, "50.0")}
+    monkeypatch.setattr(fusions, "columns", lambda *_: found)
+    fusions.main([])
+    lines = capsys.readouterr().out.strip().splitlines()[2:]
+    assert [line.split()[1] for line in lines] == list(comparison.methods)
 
 
 @pytest.mark.parametrize("data", ["ucf51", "avmnist", "ravdess", "spoken_digits"])
