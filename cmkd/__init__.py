@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from cmkd.student import Student, load_student
     from cmkd.terms import Term
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["CrossModalDistillation", "Student", "Term", "__version__", "load_student"]
 
 _HOMES = {

@@ -123,6 +123,17 @@ def check_golden(method, metrics):
         assert found[name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
 
 
+def test_the_quickstart_and_the_relational_variant_have_the_terms_of_amid():
+    amid, relational, quickstart = (
+        yaml.safe_load((EXPERIMENTS / path).read_text())["model"]
+        for path in ("methods/amid.yaml", "methods/amid_relational.yaml", "quickstart.yaml")
+    )
+    assert {part: quickstart[part] for part in amid} == amid
+    relation = relational["student_terms"].pop("relation")
+    assert relation["objective"]["class_path"] == "cmkd.objectives.RKD"
+    assert relational == amid
+
+
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.stem)
 def test_methods_differ_in_the_objective_part_alone(method):
     config = yaml.safe_load(method.read_text())

@@ -14,9 +14,8 @@ from cmkd.representation import Representation
 class Unlabelled(Wrapped):
     """Applies an objective to the pairs that have no label.
 
-    Where the label is known the task's loss says more of it than a teacher can, and distilling the
-    prediction there costs accuracy on ready-made features; where it is not, the teacher's
-    prediction is all there is. With every label known the loss is 0.
+    Where the label is known the task's loss says what it is, whether the teacher knows it or not;
+    where it is not, the teacher's prediction is all there is. With every label known the loss is 0.
 
     Args:
         sizes: the networks' widths by role.

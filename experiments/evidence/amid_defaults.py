@@ -33,35 +33,32 @@ SEEDS = {
     "spoken_digits": "10..11",
     "quickstart": "10..12",
 }
-ADVERSARY = "model.student_terms.h_ts.weight"
-WEIGHT = "model.student_terms.h_label.weight"
-HIDDEN = "model.student_terms.h_label.objective"
+ADVERSARY, LABEL, UNLABELLED = (
+    f"model.student_terms.{term}.weight" for term in ("h_ts", "h_label", "h_unlabelled")
+)
+HIDDEN = "model.student_terms.h_unlabelled.objective"
 DIST = {"class_path": "cmkd.objectives.DIST"}
-KD = {
-    "class_path": "cmkd.objectives.KnowledgeDistillation",
-    "init_args": {"temperature": 4.0},
-}
-#: The terms of the default, and KD on all samples beside them.
-BOTH = {
-    "model.student_terms.kd": {"objective": KD},
-}
+KD = {"class_path": "cmkd.objectives.CategoricalConditionalEntropy"}
 #: What differs from the default.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "DIST where no label is": {"configs": AMID},
-    "the same without the adversary": {"configs": AMID, ADVERSARY: 0},
+    "DIST where no label is": {"configs": AMID, LABEL: 0},
+    "the same without the adversary": {"configs": AMID, LABEL: 0, ADVERSARY: 0},
     "KD where no label is": {
         "configs": AMID,
+        LABEL: 0,
         HIDDEN: {"class_path": "cmkd.objectives.Unlabelled", "init_args": {"objective": KD}},
     },
-    "DIST everywhere": {"configs": AMID, HIDDEN: DIST},
-    "KD everywhere": {"configs": AMID, HIDDEN: KD},
-    "KD everywhere, weight 0.3": {"configs": AMID, HIDDEN: KD, WEIGHT: 0.3},
-    "KD everywhere, DIST where no label is": {"configs": AMID, **BOTH},
-    "DIST where no label is, RKD": {"configs": RELATIONAL},
-    "DIST everywhere, RKD": {"configs": RELATIONAL, HIDDEN: DIST},
-    "KD everywhere, RKD": {"configs": RELATIONAL, HIDDEN: KD},
-    "KD everywhere, weight 0.3, RKD": {"configs": RELATIONAL, HIDDEN: KD, WEIGHT: 0.3},
-    "KD everywhere, DIST where no label is, RKD": {"configs": RELATIONAL, **BOTH},
+    "DIST everywhere": {"configs": AMID, LABEL: 0, HIDDEN: DIST},
+    "KD everywhere": {"configs": AMID, LABEL: 1, UNLABELLED: 0},
+    "KD everywhere, DIST where no label is": {"configs": AMID, LABEL: 1},
+    "KD at 0.3 everywhere": {"configs": AMID, UNLABELLED: 0},
+    "KD at 0.3 everywhere, DIST where no label is": {"configs": AMID},
+    "RKD, DIST where no label is": {"configs": RELATIONAL, LABEL: 0},
+    "RKD, DIST everywhere": {"configs": RELATIONAL, LABEL: 0, HIDDEN: DIST},
+    "RKD, KD everywhere": {"configs": RELATIONAL, LABEL: 1, UNLABELLED: 0},
+    "RKD, KD everywhere, DIST where no label is": {"configs": RELATIONAL, LABEL: 1},
+    "RKD, KD at 0.3 everywhere": {"configs": RELATIONAL, UNLABELLED: 0},
+    "RKD, KD at 0.3 everywhere, DIST where no label is": {"configs": RELATIONAL},
 }
 OTHERS = ("kd", "dist", "rkd", "gaussian")
 
