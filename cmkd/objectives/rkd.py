@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import smooth_l1_loss
 
 from cmkd.objectives.relational import RelationalObjective, join_ranks
 from cmkd.representation import Sizes
 
-#: Triplets that are looked at together: what a processor's cache holds.
-_TRIPLETS = 2**17
+#: Triplets that are looked at together: what a processor's cache holds, and elsewhere what is worth
+#: the start of a kernel.
+_TRIPLETS_ON_CPU, _TRIPLETS = 2**17, 2**24
 #: What is no longer than this has no direction.
 _NO_LENGTH = 1e-6
 
@@ -134,7 +136,7 @@ class _AngleHuber(torch.autograd.Function):
         # By the lengths and their inverses, of those whose gradient is asked for.
         ctx.asked = [part for part in (0, 3) if any(ctx.needs_input_grad[part : part + 3])]
         by_sides = [torch.empty_like(x) for part in ctx.asked for x in sides[part : part + 2]]
-        for block in _blocks(rows, others):
+        for block in _blocks(source[0]):
             difference = _cosines(source[0][block], source[1][block], source[2])
             difference -= _cosines(target[0][block], target[1][block], target[2])
             # Huber's slope; the loss is slope * (difference - slope / 2).
@@ -150,6 +152,7 @@ class _AngleHuber(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the sides that ask for one."""
         slopes, *inverses = ctx.saved_tensors[:3]
@@ -159,16 +162,18 @@ class _AngleHuber(torch.autograd.Function):
             weight = (gradient if part == 0 else -gradient)[:, None]
             inverse = inverses[part // 3]
             by_square = torch.zeros_like(slopes[0])
-            for block in _blocks(*inverse.shape):
+            for block in _blocks(inverse):
                 one_by_ab = (weight[block] * inverse[block])[:, :, None] * inverse[block][:, None]
                 by_square -= one_by_ab.mul_(slopes[block]).sum(dim=0) / 2
             found[part : part + 3] = weight * next(by_sides), weight * next(by_sides), by_square
         return tuple(found)
 
 
-def _blocks(rows: int, others: int) -> list[slice]:
-    """Divide the vertices so that a block's triplets fit into a processor's cache."""
-    at_once = max(1, _TRIPLETS // others**2)
+def _blocks(sides: Tensor) -> list[slice]:
+    """Divide the vertices of (B, N) sides."""
+    rows, others = sides.shape
+    triplets = _TRIPLETS_ON_CPU if sides.device.type == "cpu" else _TRIPLETS
+    at_once = max(1, triplets // others**2)
     return [slice(first, first + at_once) for first in range(0, rows, at_once)]
 
 
