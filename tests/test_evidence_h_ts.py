@@ -129,7 +129,7 @@ def comparison(tmp_path_factory):
             "model.teacher_epochs": 2,
             "trainer.max_epochs": 4,
         },
-        "methods": {"none": {}, "hinge": {"model.student_terms.hinge.weight": 0.1}},
+        "methods": {"none": {}, "hinge": {"model.student_terms.hinge.weight": 1}},
         "metrics": ["accuracy"],
         "threads": 1,
     }
