@@ -1,6 +1,6 @@
 """The whole evidence of the README, one step after the other.
 
-    python experiments/evidence/run.py              # less than two hours on 2 cores
+    python experiments/evidence/run.py              # two hours on 2 cores
     python experiments/evidence/run.py --quick      # 6 minutes: shows that it works
 
 Every step is a command that can be given by itself; ``--list`` prints them. A step that is finished
