@@ -150,7 +150,7 @@ def test_a_heavy_term_makes_the_teacher_weak_and_the_auxiliary_model_cures_it(tm
             "world", EVIDENCE / "weak_teacher_world.yaml", tmp_path / "evidence-weak_teacher_world"
         )
     }
-    for metric, fall in (("teacher_accuracy", 0.2), ("teacher_auxiliary_only_r2", 0.1)):
+    for metric, fall in (("teacher_accuracy", 0.2), ("teacher_auxiliary_only_r2", 0.15)):
         strong, weak, cured = (found[*pair, metric] for pair in ((0, 0), (10, 0), (10, 10)))
         assert weak < strong - fall
         assert cured > weak + fall / 2
