@@ -12,7 +12,7 @@ from cmkd.objectives.base import Objective, ObjectiveOutput, masked_mean
 from cmkd.objectives.layers import Layer, layer_features, layer_mask
 from cmkd.objectives.numerics import require_positive, unit_vectors
 from cmkd.objectives.pkt import MIN_AFFINITY
-from cmkd.objectives.relational import inner_products, join_ranks
+from cmkd.objectives.relational import distances, inner_products, join_ranks
 from cmkd.representation import Representation, Sizes
 
 #: Affinities (B, N) of rows x (B, D) and others (N, D), positive.
@@ -27,8 +27,7 @@ def cosine_kernel(x: Tensor, others: Tensor) -> Tensor:
 
 def student_t_kernel(x: Tensor, others: Tensor) -> Tensor:
     """Return affinities 1 / (1 + distance), (B, N), of rows x (B, D) and others (N, D)."""
-    # Not by products of the rows: their rounding makes a distance of near rows, and its gradient.
-    return 1 / (1 + torch.cdist(x, others, compute_mode="donot_use_mm_for_euclid_dist"))
+    return 1 / (1 + distances(x, others))
 
 
 def jeffreys_divergence(

@@ -28,17 +28,14 @@ def zero_masked_rows(x: Tensor, mask: Tensor) -> Tensor:
     return x.where(mask.view(-1, *[1] * (x.ndim - 1)), x.new_zeros(()))
 
 
-def unit_vectors(x: Tensor, eps: float = 1e-6, mask: Tensor | None = None) -> Tensor:
-    """Return x (..., D) scaled to length 1 along its last dimension; 0 outside the mask (...).
+def unit_vectors(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """Return x (..., D) scaled to length 1 along its last dimension.
 
     A vector no longer than eps has no direction: it becomes 0 and gets no gradient. Dividing it by
     eps instead would give it a gradient of 1/eps, and a batch of identical rows one of rounding.
     """
     length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    known = length > eps
-    if mask is not None:
-        known = known & mask.unsqueeze(-1)
-    return x / length.where(known, math.inf)
+    return x / length.where(length > eps, math.inf)
 
 
 def require_positive(owner: object, **arguments: float) -> None:

@@ -84,6 +84,12 @@ def inner_products(x: Tensor, y: Tensor) -> Tensor:
         return x @ y.mT
 
 
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Return distances (M, N) of rows x (M, D) and y (N, D); equal rows get no gradient."""
+    # Not by products of the rows: their rounding makes a distance of near rows, and its gradient.
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 class RelationalObjective(Objective):
     """Base of the objectives that carry over how the samples of a batch relate in the embedding.
 

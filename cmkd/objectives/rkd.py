@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import smooth_l1_loss
 
-from cmkd.objectives.relational import RelationalObjective, join_ranks
+from cmkd.objectives.relational import RelationalObjective, distances, join_ranks
 from cmkd.representation import Sizes
 
 #: Triplets that are looked at together: what a processor's cache holds, and elsewhere what is worth
@@ -49,15 +49,9 @@ def distance_relation_loss(source: Tensor, target: Tensor, mask: Tensor | None =
 
 def _relative_distances(x: Tensor, pairs: Tensor) -> Tensor:
     """Return (N, N) distances over their mean, 0 for what is no pair."""
-    distance = _distances(x).where(pairs, 0)
+    distance = distances(x, x).where(pairs, 0)
     mean = distance.sum() / pairs.sum().clamp(min=1)
     return distance / mean.clamp(min=1e-6)
-
-
-def _distances(x: Tensor) -> Tensor:
-    """Return (N, N) distances between rows (N, D); equal rows get no gradient."""
-    # Not by products of the rows: their rounding makes a distance of near rows, and its gradient.
-    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def angle_relation_loss(source: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -96,7 +90,7 @@ def _sides(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (N, N) distances, 0 where one is too short to have a direction or a row is not valid;
         (N, N) 1 / distance, 0 where that is 0; (N, N) all squared distances.
     """
-    distance = _distances(x)
+    distance = distances(x, x)
     side = (distance > _NO_LENGTH) & valid
     return distance.where(side, 0), 1 / distance.where(side, math.inf), distance.square()
 
